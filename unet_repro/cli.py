@@ -88,7 +88,7 @@ def unet_train(
         device = next(model.parameters()).device
         visualize_prediction(model, test, device, idx=len(test) // 2).savefig(out / "prediction.png", dpi=120)
         final = {k: history[-1][k] for k in ("iou", "dice")} | dict(loss=history[-1]["test_loss"])
-        metrics = final | dict(data=folder.name, test_seq=test_seq, seconds=time.perf_counter() - start, width=width, epochs=epochs, lr=lr, seed=seed,
+        metrics = final | dict(data=folder.name.removesuffix("_train"), test_seq=test_seq, seconds=time.perf_counter() - start, width=width, epochs=epochs, lr=lr, seed=seed,
                                train_frames=len(train), test_frames=len(test), history=history) | _provenance()
         (out / "metrics.json").write_text(json.dumps(metrics, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         print(f"测试录像：IoU {final['iou']:.3f}，Dice {final['dice']:.3f}，共{metrics['seconds']:.0f}秒。打开看：{out / 'prediction.png'}、{out / 'curves.png'}")

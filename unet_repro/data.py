@@ -302,7 +302,7 @@ class Tile(v2.Transform):
         padded = TF.pad(inpt, [(self.image_size - self.mask_size) // 2], padding_mode="reflect")
         return TF.crop(padded, height=self.image_size, width=self.image_size, **params)
 
-# %% ../nbs/00_data.ipynb #3172359a
+# %% ../nbs/00_data.ipynb #a54dfbca
 def normalize(
     image: np.ndarray,  # `(H, W)`或`(H, W, 3)`
     value_range: tuple[float, float] = (0, 255),  # 变到-1和1的两个灰度值
@@ -310,7 +310,7 @@ def normalize(
     "把图像线性地变到[-1, 1]，超出的截断"
     low, high = value_range
     x = torch.from_numpy(np.atleast_3d(image).astype(np.float32)).permute(2, 0, 1)
-    return ((x - low) / (high - low) * 2 - 1).clamp(-1, 1)
+    return ((x - low) / max(high - low, 1e-6) * 2 - 1).clamp(-1, 1)
 
 # %% ../nbs/00_data.ipynb #04ed7d13
 class SegmentationDataset(Dataset):

@@ -91,7 +91,7 @@ def plot_history(
     plt.close(fig)
     return fig
 
-# %% ../nbs/03_visualize.ipynb #84d73b79
+# %% ../nbs/03_visualize.ipynb #b88a094f
 @torch.no_grad()
 def feature_maps(
     model: UNet,  # 要看的网络
@@ -108,14 +108,14 @@ def feature_maps(
 def show_feature_maps(
     model: UNet,  # 要看的网络
     images: torch.Tensor,  # `(1, C, H, W)`，已归一化
-    channels: int = 4,  # 每级画最活跃的几个通道
+    channels: int = 3,  # 每级画最活跃的几个通道
 ):  # 画好的`Figure`
     "画每一级最活跃的几个通道：一列是一级，编码器在左，解码器在右"
     import matplotlib.pyplot as plt
     maps = feature_maps(model, images)
-    fig, axes = plt.subplots(channels, len(maps), figsize=(1.45 * len(maps), 1.5 * channels), layout="compressed")
+    fig, axes = plt.subplots(channels, len(maps), figsize=(1.05 * len(maps), 1.1 * channels), layout="compressed")
     for column, (name, feature) in zip(axes.T, maps.items()):
-        column[0].set_title(f"{name}\n{feature.shape[-1]} px", fontsize=8)
+        column[0].set_title(f"{name}\n{feature.shape[-1]} px", fontsize=7)
         busiest = feature.std((1, 2)).argsort(descending=True)[:channels]
         for ax, c in zip(column, busiest): ax.imshow(feature[c].cpu(), cmap="magma")
     for ax in axes.flat: ax.axis("off")

@@ -7,7 +7,7 @@ __all__ = ['read_image', 'read_mask', 'make_synthetic', 'download_ctc', 'find_da
            'Tile', 'normalize', 'SegmentationDataset', 'show_batch', 'split_dataset', 'split_by_sequence',
            'DatasetReport', 'check_dataset']
 
-# %% ../nbs/00_data.ipynb #d135b928
+# %% ../nbs/00_data.ipynb #9678ba05
 import os, re, shutil, tempfile, warnings, zipfile
 from collections import Counter
 from copy import copy
@@ -24,7 +24,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
-# %% ../nbs/00_data.ipynb #47888b17
+# %% ../nbs/00_data.ipynb #c1780aa7
 def _decode(path: Path) -> np.ndarray:
     "把一个单页的图像文件解码成数组"
     if not path.is_file(): raise FileNotFoundError(f"没有文件{path}")
@@ -277,7 +277,7 @@ def find_frames(
     if not frames: raise FileNotFoundError(f"{seg}里没有能与{base_dir / seq}配成对的掩码（{len(images)}张图像，{len(masks)}张掩码）。掩码要叫man_seg021.tif，图像要叫t021.tif，编号相同")
     return frames
 
-# %% ../nbs/00_data.ipynb #bd6b5e9a
+# %% ../nbs/00_data.ipynb #017d7745
 class Tile(v2.Transform):
     "按原分辨率切一块：图像带着四周的上下文（出界处镜像），掩码只要中央的窗口；论文第2节、图2"
     def __init__(self,
@@ -291,8 +291,9 @@ class Tile(v2.Transform):
     def make_params(self, flat_inputs):
         "选窗口的左上角"
         h, w = flat_inputs[0].shape[-2:]
-        if min(h, w) < max(self.mask_size, (self.image_size - self.mask_size) // 2 + 1):
-            raise ValueError(f"图像{h}×{w}比窗口{self.mask_size}×{self.mask_size}小。用小一些的窗口，如Tile(188, 4)到Tile(572, 388)之间合法的一对（见input_size）")
+        context = (self.image_size - self.mask_size) // 2
+        if min(h, w) <= context: raise ValueError(f"图像{h}×{w}太小：镜像{context}像素的上下文，边长至少要{context + 1}。放大图像，或用浅一些的网络（depth小，上下文就小）")
+        if min(h, w) < self.mask_size: raise ValueError(f"图像{h}×{w}比窗口{self.mask_size}×{self.mask_size}小。用小一些的窗口，如Tile(188, 4)，合法的尺寸见input_size")
         top, left = (int(torch.randint(n - self.mask_size + 1, ())) if self.random else (n - self.mask_size) // 2 for n in (h, w))
         return dict(top=top, left=left)
 

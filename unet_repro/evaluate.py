@@ -209,7 +209,7 @@ def scores_text(
     rows = [line(f["frame"], f, len(f["jaccard"])) for f in scores["frames"] if f["SEG"] is not None]
     return "\n".join([" frame  objects     SEG     iou    dice     DET   NS   FN   FP  markers", *rows, line("all", scores, scores["objects"])])
 
-# %% ../nbs/06_evaluate.ipynb #7facb83f
+# %% ../nbs/06_evaluate.ipynb #6884ce7e
 def show_scores(
     image: np.ndarray,  # `(H, W)`或`(H, W, 3)`的图像
     pred: np.ndarray,  # 结果的标签图`(H, W)`
@@ -222,7 +222,7 @@ def show_scores(
     ax.imshow(image, cmap="gray")
     styles = {"truth": (truth, "#F0E442", "solid"), "result": (pred, "#56B4E9", "dashed")}
     for labels, color, style in styles.values():
-        for i in np.unique(labels[labels > 0]): ax.contour(np.pad(labels == i, 1)[1:-1, 1:-1], [0.5], colors=color, linestyles=style, linewidths=1.6)
+        for i in np.unique(labels[labels > 0]): ax.contour(labels == i, [0.5], colors=color, linestyles=style, linewidths=1.6)
     ids, _, jaccard = match_objects(pred, truth)
     for (y, x), j in zip(ndimage.center_of_mass(truth > 0, truth, ids), jaccard):
         ax.text(x, y, f"{j:.2f}", color="white", ha="center", va="center", fontsize=10, bbox=dict(facecolor="black", alpha=0.6, lw=0, pad=2))

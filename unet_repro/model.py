@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['conv_block', 'center_crop', 'output_size', 'input_size', 'init_he', 'UNet', 'record_shapes', 'draw_architecture']
 
-# %% ../nbs/01_model.ipynb #dc915962
+# %% ../nbs/01_model.ipynb #d212d215
 import contextlib, copy, io, os, tempfile
 from pathlib import Path
 import torch

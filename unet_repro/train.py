@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['count_pixels', 'iou_and_dice', 'train_one_epoch', 'evaluate', 'train_and_evaluate']
 
-# %% ../nbs/02_train.ipynb #d5047dae
+# %% ../nbs/02_train.ipynb #82f36a65
 import csv, os, time
 from pathlib import Path
 import torch
@@ -14,14 +14,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-# %% ../nbs/02_train.ipynb #5de7502c
+# %% ../nbs/02_train.ipynb #81098857
 def count_pixels(
     logits: torch.Tensor,  # `(N, 1, H, W)`，大于0算前景；或`(N, K, H, W)`，最大的一类不是0算前景
     mask: torch.Tensor,  # `(N, 1, H, W)`或`(N, H, W)`，大于0是前景
+    weight: torch.Tensor | None = None,  # 与`mask`同形状，0的像素不数；`None`全数
 ) -> torch.Tensor:  # `(3,)`：TP、FP、FN的像素数
     "数一批预测里猜中、误报、漏报的前景像素"
     found = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1) > 0
     truth = mask.reshape(found.shape) > 0
+    if weight is not None: found, truth = (x[weight.reshape(x.shape) > 0] for x in (found, truth))
     return torch.stack([(found & truth).sum(), (found & ~truth).sum(), (~found & truth).sum()]).double()
 
 def iou_and_dice(
@@ -61,11 +63,11 @@ def train_one_epoch(
         losses.append(loss.item())
     return sum(losses) / len(losses)
 
-# %% ../nbs/02_train.ipynb #6c19b5a2
+# %% ../nbs/02_train.ipynb #853c4979
 @torch.no_grad()
 def evaluate(
     model: nn.Module,  # 输出logits的网络
-    dataloader: DataLoader,  # 每批`(images, mask, ...)`
+    dataloader: DataLoader,  # 每批`(images, mask)`或`(images, mask, weight)`
     criterion,  # 按`criterion(outputs, *targets)`调用，返回标量
 ) -> dict:  # `loss`、`iou`、`dice`
     "在测试集上算平均损失，和整个集合的前景交并比、Dice"
@@ -74,7 +76,7 @@ def evaluate(
     for batch in tqdm(dataloader, desc="测试", leave=False, disable=None):
         outputs, loss = _loss(model, criterion, batch)
         losses.append(loss.item())
-        counts += count_pixels(outputs, batch[1]).cpu()
+        counts += count_pixels(outputs, *batch[1:3]).cpu()
     iou, dice = iou_and_dice(counts)
     return dict(loss=sum(losses) / len(losses), iou=iou, dice=dice)
 

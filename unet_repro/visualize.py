@@ -6,12 +6,12 @@
 __all__ = ['HIT', 'MISS', 'FALSE_ALARM', 'to_frame', 'predict_probability', 'visualize_prediction', 'plot_history',
            'feature_maps', 'show_feature_maps']
 
-# %% ../nbs/03_visualize.ipynb #6026b1b2
+# %% ../nbs/03_visualize.ipynb #a05ce785
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from unet_repro.model import UNet
+from .model import UNet
 
 # %% ../nbs/03_visualize.ipynb #213f337e
 def to_frame(
@@ -91,7 +91,7 @@ def plot_history(
     plt.close(fig)
     return fig
 
-# %% ../nbs/03_visualize.ipynb #b88a094f
+# %% ../nbs/03_visualize.ipynb #3425e42b
 @torch.no_grad()
 def feature_maps(
     model: UNet,  # 要看的网络
@@ -110,7 +110,7 @@ def show_feature_maps(
     images: torch.Tensor,  # `(1, C, H, W)`，已归一化
     channels: int = 3,  # 每级画最活跃的几个通道
 ):  # 画好的`Figure`
-    "画每一级最活跃的几个通道：一列是一级，编码器在左，解码器在右"
+    "画每一级最活跃（空间上标准差最大）的几个通道：一列是一级，编码器在左，解码器在右"
     import matplotlib.pyplot as plt
     maps = feature_maps(model, images)
     fig, axes = plt.subplots(channels, len(maps), figsize=(1.05 * len(maps), 1.1 * channels), layout="compressed")

@@ -155,7 +155,7 @@ def _climb(height):
     while (to != to[to]).any(): to = to[to]
     return to.reshape(h, w)
 
-# %% ../nbs/05_predict.ipynb #f507857f
+# %% ../nbs/05_predict.ipynb #f8825d1e
 def _passes(basin, height):
     "相邻而分属两座山的像素对，由高到低：`(垭口的高, 一座, 另一座)`"
     pairs = []
@@ -168,10 +168,11 @@ def _passes(basin, height):
 def _split(mask, neck, min_size):
     "把一个连通域在脖子处切开，返回1、2、3……的编号，背景是0"
     if mask.all(): return mask.astype(np.int32)
-    height = np.where(mask, ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1, mode="nearest"), 0)
-    tops, basin = np.unique(np.where(mask, _climb(height), -1), return_inverse=True)
-    basin, peak, owner = basin.reshape(mask.shape), height.ravel()[tops], np.arange(len(tops))
-    area = np.bincount(basin.ravel())
+    height = ndimage.distance_transform_edt(mask)
+    smooth = np.where(mask, ndimage.gaussian_filter(height, 1, mode="nearest"), 0)  # 抹掉一个像素的坑洼再爬
+    tops, basin = np.unique(np.where(mask, _climb(smooth), -1), return_inverse=True)
+    basin, owner, area = basin.reshape(mask.shape), np.arange(len(tops)), np.bincount(basin.ravel())
+    peak = ndimage.maximum(height, basin, owner)
     for saddle, *two in _passes(basin, height):
         a, b = sorted(owner[two], key=peak.__getitem__)
         if a != b and (saddle > neck * peak[a] or min(area[a], area[b]) < min_size):

@@ -5,15 +5,17 @@
 # %% auto #0
 __all__ = ['plain_errors', 'unet_data', 'tutorial_recipe', 'unet_train', 'unet_evaluate']
 
-# %% ../nbs/07_cli.ipynb #bdfaf33c
+# %% ../nbs/07_cli.ipynb #6f8a9a81
 import argparse, contextlib, json, os, platform, subprocess, sys, time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 import torch
 import unet_repro
 from PIL import Image
 from accelerate.utils import set_seed
-from fastcore.script import Param, call_parse
+from fastcore.basics import patch, str_enum
+from fastcore.script import call_parse
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
@@ -25,13 +27,25 @@ from .recipe import paper_recipe
 from .train import train_and_evaluate
 from .visualize import plot_history, visualize_prediction
 
-# %% ../nbs/07_cli.ipynb #875ee761
+# %% ../nbs/07_cli.ipynb #41efb40b
 _WORDS = {"usage: ": "用法：", "positional arguments": "参数", "options": "选项", "argument %(argument_name)s: %(message)s": "参数%(argument_name)s：%(message)s", "show this help message and exit": "显示这段说明",
           "the following arguments are required: %s": "缺少参数：%s", "unrecognized arguments: %s": "不认识的参数：%s",
           "expected one argument": "后面要跟一个值", "invalid %(type)s value: %(value)r": "%(value)r不是合法的%(type)s",
           "invalid choice: %(value)r (choose from %(choices)s)": "没有%(value)r这个选项，可选：%(choices)s",
           "%(prog)s: error: %(message)s\n": "%(prog)s：%(message)s\n"}
 argparse._ = lambda text: _WORDS.get(text, text)
+
+@patch
+def parse_known_args(self: argparse.ArgumentParser, args=None, namespace=None):
+    "选项里的下划线与连字符不分：fastcore 1写--test_seq，fastcore 2写--test-seq，两种都认"
+    known = {o.replace("-", "_"): o for o in self._option_string_actions}
+    return self._orig_parse_known_args([known.get(a.replace("-", "_"), a) for a in (sys.argv[1:] if args is None else args)], namespace)
+
+def _optional(text):
+    "可以不写的位置参数；两版fastcore的写法不同"
+    try: from fastcore.script import Param
+    except ImportError: return Annotated[str, text, dict(opt=False, nargs="?")]
+    return Param(text, str, opt=False, nargs="?", default=None)
 
 # %% ../nbs/07_cli.ipynb #a74c10f8
 @contextlib.contextmanager
@@ -40,11 +54,11 @@ def plain_errors():
     try: yield
     except (OSError, ValueError, FloatingPointError) as e: sys.exit(f"错误：{e}")
 
-# %% ../nbs/07_cli.ipynb #495d00b6
+# %% ../nbs/07_cli.ipynb #564e7ec9
 @call_parse
 def unet_data(
-    action: Param("download下载，synthetic合成，check体检", str, choices=["download", "synthetic", "check"]),
-    name: Param("数据集的名字（download、check）或文件夹（synthetic、check）", str, opt=False, nargs="?", default=None) = None,
+    action: str_enum("Action", "download", "synthetic", "check"),  # download下载，synthetic合成，check体检
+    name: _optional("数据集的名字（download、check）或文件夹（synthetic、check）") = None,
     seed: int = 0,  # 合成数据的随机种子
 ):
     "准备数据：下载挑战赛的数据、合成一套、或检查一套"
@@ -79,12 +93,12 @@ def tutorial_recipe(
     return dict(model=model, train_dataloader=DataLoader(train, shuffle=True), test_dataloader=DataLoader(test),
                 optimizer=torch.optim.Adam(model.parameters(), lr=lr))
 
-# %% ../nbs/07_cli.ipynb #0ac50742
+# %% ../nbs/07_cli.ipynb #7335b22b
 @call_parse
 def unet_train(
     data: str = "PhC-C2DH-U373",  # 数据集的名字或文件夹；找不到就用合成数据
     test_seq: str = "02",  # 留作测试的录像，其余的训练
-    recipe: Param("配方：tutorial（Adam）或paper（形变、边界权重、动量0.99）", str, choices=["tutorial", "paper"]) = "tutorial",
+    recipe: str_enum("Recipe", "tutorial", "paper") = "tutorial",  # 配方：tutorial（Adam）或paper（形变、边界权重、动量0.99）
     width: int = 16,  # 网络第0级的通道数，论文64
     epochs: int = 30,  # 训练几轮
     lr: float = None,  # 学习率；不写则tutorial用1e-3，paper用5e-3
@@ -93,7 +107,7 @@ def unet_train(
 ):
     "在一段录像上训练U-Net，在另一段上测试"
     with plain_errors():
-        start, out, folder = time.perf_counter(), Path(out), find_data(data)
+        start, out, folder, recipe = time.perf_counter(), Path(out), find_data(data), str(recipe)
         lr = lr or {"tutorial": 1e-3, "paper": 5e-3}[recipe]
         set_seed(seed)
         parts = {"tutorial": tutorial_recipe, "paper": paper_recipe}[recipe](folder, test_seq, width, lr)
@@ -108,7 +122,7 @@ def unet_train(
         (out / "metrics.json").write_text(json.dumps(metrics, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         print(f"测试录像：IoU {final['iou']:.3f}，Dice {final['dice']:.3f}，共{metrics['seconds']:.0f}秒。打开看：{out / 'prediction.png'}、{out / 'curves.png'}")
 
-# %% ../nbs/07_cli.ipynb #f4391c98
+# %% ../nbs/07_cli.ipynb #f17b0ffa
 def _write_results(model, images, folder):
     "预测每一帧，写成挑战赛的结果：t021.tif对应mask021.tif；先写临时文件再换上"
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +135,7 @@ def _write_results(model, images, folder):
 
 @call_parse
 def unet_evaluate(
-    model: Param("模型文件夹，如runs/train/last；只给现成的结果打分时不写", str, opt=False, nargs="?", default=None) = None,
+    model: _optional("模型文件夹，如runs/train/last；只给现成的结果打分时不写") = None,
     data: str = "PhC-C2DH-U373",  # 数据集的名字或文件夹
     test_seq: str = "02",  # 给哪一段录像打分
     border: int = 0,  # 视野四周去掉几个像素；PhC-C2DH-U373是50

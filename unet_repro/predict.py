@@ -155,7 +155,7 @@ def _climb(height):
     while (to != to[to]).any(): to = to[to]
     return to.reshape(h, w)
 
-# %% ../nbs/05_predict.ipynb #f8825d1e
+# %% ../nbs/05_predict.ipynb #9cd2e7ff
 def _passes(basin, height):
     "相邻而分属两座山的像素对，由高到低：`(垭口的高, 一座, 另一座)`"
     pairs = []
@@ -164,6 +164,11 @@ def _passes(basin, height):
         meet = (a != b) & (np.minimum(a, b) > 0)
         pairs += zip(np.minimum(height[here], height[there])[meet].tolist(), a[meet].tolist(), b[meet].tolist())
     return sorted(pairs, reverse=True)
+
+def _fill_holes(mask, min_size):
+    "填上小于min_size个像素的洞"
+    holes, _ = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+    return mask | (holes > 0) & (np.bincount(holes.ravel()) < min_size)[holes]
 
 def _split(mask, neck, min_size):
     "把一个连通域在脖子处切开，返回1、2、3……的编号，背景是0"
@@ -179,11 +184,11 @@ def _split(mask, neck, min_size):
             owner[owner == a], area[b] = b, area[a] + area[b]
     return np.unique(owner, return_inverse=True)[1][basin].astype(np.int32)
 
-# %% ../nbs/05_predict.ipynb #0504e94c
+# %% ../nbs/05_predict.ipynb #5c3df0b9
 def label_instances(
     probability: np.ndarray,  # `(H, W)`，前景的概率，在[0, 1]里
     threshold: float = 0.5,  # 大于它的像素是前景
-    min_size: int = 100,  # 小于这么多像素的前景丢掉
+    min_size: int = 100,  # 小于这么多像素的前景丢掉，洞填上
     neck: float = 0.7,  # 脖子的半宽不到较小细胞半径的几成就切开，在[0, 1]里；0不切
 ) -> np.ndarray:  # `(H, W)`，int32，0是背景，1、2、3……是细胞
     "由概率图分出一个个细胞：过门槛、连通域、分水岭；形状或数值不对时报`ValueError`"
@@ -196,6 +201,7 @@ def label_instances(
         where = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in where)
         mask = parts[where] == i
         if mask.sum() < min_size: continue
+        mask = _fill_holes(mask, min_size)
         cells = _split(mask, neck, min_size) if neck else mask.astype(np.int32)
         labels[where][mask] = cells[mask] + count
         count += cells.max()

@@ -47,6 +47,11 @@ def relink(lines, names, anchors):
     text = re.sub(r'(\]\(|href=")(?:\./)?([\w-]+\.ipynb)', lambda m: m[1] + names.get(m[2], m[2]), text)
     return text.splitlines(True)
 
+def unlink_code(lines):
+    "代码块里不能有链接：nbdev给签名注释里的名字也加了，去掉"
+    plain = lambda m: re.sub(r'\[(`[^`\n]+`)\]\([^)\n]*\)', r'\1', m[0])
+    return re.sub(r'^```.*?^```', plain, ''.join(lines), flags=re.M | re.S).splitlines(True)
+
 def prepare():
     "在 _proc 里备好笔记：处理过、改了名、改了链接"
     sys.path[0] = str(ROOT)  # nbdev 的子进程照抄它，于是导入的是这份检出
@@ -60,7 +65,7 @@ def prepare():
             if cell['cell_type'] == 'markdown': cell['source'] = relink(cell['source'], names, anchors)
             for out in cell.get('outputs', []):
                 for kind in {'text/markdown', 'text/html'} & out.get('data', {}).keys():
-                    out['data'][kind] = relink(out['data'][kind], names, anchors)
+                    out['data'][kind] = unlink_code(relink(out['data'][kind], names, anchors))
         path.unlink()
         (proc/names[path.name]).with_suffix('.ipynb').write_text(json.dumps(nb, ensure_ascii=False, indent=1), encoding='utf-8')
     sidebar = proc/'sidebar.yml'

@@ -27,7 +27,7 @@ from .recipe import paper_recipe
 from .train import train_and_evaluate
 from .visualize import plot_history, visualize_prediction
 
-# %% ../nbs/07_cli.ipynb #41efb40b
+# %% ../nbs/07_cli.ipynb #ab413e6d
 _WORDS = {"usage: ": "用法：", "positional arguments": "参数", "options": "选项", "argument %(argument_name)s: %(message)s": "参数%(argument_name)s：%(message)s", "show this help message and exit": "显示这段说明",
           "the following arguments are required: %s": "缺少参数：%s", "unrecognized arguments: %s": "不认识的参数：%s",
           "expected one argument": "后面要跟一个值", "invalid %(type)s value: %(value)r": "%(value)r不是合法的%(type)s",
@@ -37,7 +37,7 @@ argparse._ = lambda text: _WORDS.get(text, text)
 
 @patch
 def parse_known_args(self: argparse.ArgumentParser, args=None, namespace=None):
-    "选项里的下划线与连字符不分：fastcore 1写--test_seq，fastcore 2写--test-seq，两种都认"
+    "选项里的下划线与连字符不分：fastcore 1写`--test_seq`，fastcore 2写`--test-seq`，两种都认"
     known = {o.replace("-", "_"): o for o in self._option_string_actions}
     return self._orig_parse_known_args([known.get(a.replace("-", "_"), a) for a in (sys.argv[1:] if args is None else args)], namespace)
 
@@ -93,7 +93,7 @@ def tutorial_recipe(
     return dict(model=model, train_dataloader=DataLoader(train, shuffle=True), test_dataloader=DataLoader(test),
                 optimizer=torch.optim.Adam(model.parameters(), lr=lr))
 
-# %% ../nbs/07_cli.ipynb #7335b22b
+# %% ../nbs/07_cli.ipynb #d045fbf3
 @call_parse
 def unet_train(
     data: str = "PhC-C2DH-U373",  # 数据集的名字或文件夹；找不到就用合成数据
@@ -101,14 +101,13 @@ def unet_train(
     recipe: str_enum("Recipe", "tutorial", "paper") = "tutorial",  # 配方：tutorial（Adam）或paper（形变、边界权重、动量0.99）
     width: int = 16,  # 网络第0级的通道数，论文64
     epochs: int = 30,  # 训练几轮
-    lr: float = None,  # 学习率；不写则tutorial用1e-3，paper用5e-3
+    lr: float = 1e-3,  # 学习率
     seed: int = 42,  # 随机种子
     out: str = "runs/train",  # 结果写到哪个文件夹
 ):
     "在一段录像上训练U-Net，在另一段上测试"
     with plain_errors():
         start, out, folder, recipe = time.perf_counter(), Path(out), find_data(data), str(recipe)
-        lr = lr or {"tutorial": 1e-3, "paper": 5e-3}[recipe]
         set_seed(seed)
         parts = {"tutorial": tutorial_recipe, "paper": paper_recipe}[recipe](folder, test_seq, width, lr)
         model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset

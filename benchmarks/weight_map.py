@@ -3,7 +3,7 @@
 一千个细胞、2048×2048。照定义要给每个细胞做一次全图的距离变换，一千张距离图放不下内存，所以边算边留最近的两个；
 两种办法在同一次运行里计时。
 """
-import json, os, platform, sys, time
+import json, os, platform, time
 from importlib.metadata import version
 from pathlib import Path
 

@@ -8,7 +8,7 @@ __all__ = ['read_image', 'read_mask', 'make_synthetic', 'download_ctc', 'find_da
            'DatasetReport', 'check_dataset']
 
 # %% ../nbs/00_data.ipynb #9678ba05
-import os, re, shutil, tempfile, warnings, zipfile
+import os, re, tempfile, warnings, zipfile
 from collections import Counter
 from copy import copy
 from dataclasses import dataclass, field

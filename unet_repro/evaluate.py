@@ -11,8 +11,8 @@ from collections import Counter
 from pathlib import Path
 import numpy as np
 from scipy import ndimage
-from unet_repro.data import read_image, read_mask
-from unet_repro.train import iou_and_dice
+from .data import read_mask
+from .train import iou_and_dice
 
 # %% ../nbs/06_evaluate.ipynb #9f554f6e
 def _check(pred, truth):

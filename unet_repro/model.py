@@ -34,17 +34,21 @@ def center_crop(
     return x[..., top:top + size[0], left:left + size[1]]
 
 # %% ../nbs/01_model.ipynb #96508be3
+def _sizes(depth, padding):
+    "合法的输入边长是step的倍数加offset，输出比输入小loss"
+    step = 2**depth
+    return (step, 0, 0) if padding == "same" else (step, 4 * (step - 1), 12 * step - 8)
+
 def output_size(
     n: int,  # 输入边长，像素
     depth: int = 4,  # 下采样几次
     padding: str = "valid",  # `"valid"`或`"same"`
 ) -> int:  # 输出边长，像素
     "输入边长n时网络的输出边长；不合法时报`ValueError`，并给出最近的合法边长；论文第3节"
-    step, offset, loss = 2**depth, 4 * (2**depth - 1), 12 * 2**depth - 8
-    if padding == "same": offset = loss = 0
+    step, offset, loss = _sizes(depth, padding)
     if n > loss and (n - offset) % step == 0: return n - loss
     low = (n - offset) // step * step + offset
-    legal = [m for m in (low, low + step) if m > loss] or [loss // step * step + offset % step + step * (loss // step * step + offset % step <= loss)]
+    legal = [m for m in (low, low + step) if m > loss] or [input_size(1, depth, padding)]
     raise ValueError(f"边长{n}不合法，最近的合法边长是{'和'.join(map(str, legal))}（每次池化都要遇到偶数）")
 
 def input_size(
@@ -53,8 +57,7 @@ def input_size(
     padding: str = "valid",  # `"valid"`或`"same"`
 ) -> int:  # 输入边长，像素
     "输出不小于n的最小合法输入边长；论文第3节"
-    step, offset, loss = 2**depth, 4 * (2**depth - 1), 12 * 2**depth - 8
-    if padding == "same": offset = loss = 0
+    step, offset, loss = _sizes(depth, padding)
     return -(-(max(n, 1) + loss - offset) // step) * step + offset
 
 # %% ../nbs/01_model.ipynb #4bc13c50

@@ -11,8 +11,8 @@ import psutil
 import torch
 from PIL import Image
 from scipy import ndimage
-from unet_repro.data import normalize
-from unet_repro.model import UNet, input_size
+from .data import normalize
+from .model import UNet
 
 # %% ../nbs/05_predict.ipynb #89e3cc25
 def mirror_index(

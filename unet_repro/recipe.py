@@ -7,7 +7,6 @@ __all__ = ['ElasticDeform', 'GreyJitter', 'border_weight_map', 'WeightedCrossEnt
            'WithWeights', 'paper_transforms', 'paper_recipe']
 
 # %% ../nbs/04_recipe.ipynb #0dbbc95a
-import re
 from pathlib import Path
 import numpy as np
 import torch
@@ -17,8 +16,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from unet_repro.data import SegmentationDataset, Tile, read_mask, split_by_sequence
-from unet_repro.model import UNet
+from .data import SegmentationDataset, Tile, read_mask, split_by_sequence
+from .model import UNet
 
 # %% ../nbs/04_recipe.ipynb #19ba704d
 class ElasticDeform(v2.Transform):
@@ -119,7 +118,7 @@ def ignore_unlabelled(
     for i, (frame, mask) in enumerate(zip(dataset.frames, dataset.masks)):
         unknown = np.ones(mask.shape, bool)
         unknown[margin:mask.shape[0] - margin, margin:mask.shape[1] - margin] = False
-        track = frame.mask.parents[1] / "TRA" / re.sub("seg", "track", frame.mask.name)
+        track = frame.mask.parents[1] / "TRA" / frame.mask.name.replace("seg", "track")
         if track.exists():
             marks = read_mask(track)
             missed = [k for k in np.unique(marks[marks > 0]) if not (mask[marks == k] > 0).any()]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ElasticDeform', 'GreyJitter', 'border_weight_map', 'WeightedCrossEntropy', 'ignore_unlabelled', 'separate_touching',
-           'WithWeights', 'paper_transforms', 'paper_recipe']
+           'WithWeights', 'paper_transforms', 'ClippedSGD', 'quiet_head', 'paper_recipe']
 
 # %% ../nbs/04_recipe.ipynb #0dbbc95a
 from pathlib import Path
@@ -161,7 +161,34 @@ def paper_transforms(
     train = [ElasticDeform(sigma, degrees), Tile(random=True), v2.RandomHorizontalFlip(), GreyJitter(), WithWeights(w0=w0, balance=balance)]
     return v2.Compose(train), v2.Compose([Tile(), WithWeights(gap=False, w0=0, balance=False)])
 
-# %% ../nbs/04_recipe.ipynb #3d7443e5
+# %% ../nbs/04_recipe.ipynb #77f7093c
+class ClippedSGD(torch.optim.SGD):
+    "大动量的SGD：梯度的总长超过max_norm就先按比例缩短，再走一步；动量0.99见论文第3节，截短是我们加的"
+    def __init__(self,
+        params,  # 要训练的参数
+        lr: float = 1e-3,  # 学习率
+        momentum: float = 0.99,  # 动量
+        max_norm: float = 0.5,  # 梯度至多多长
+    ):
+        super().__init__(params, lr=lr, momentum=momentum)
+        self.max_norm = max_norm
+
+    def step(self, closure=None):
+        "截短，再走一步"
+        nn.utils.clip_grad_norm_([p for group in self.param_groups for p in group["params"]], self.max_norm)
+        return super().step(closure)
+
+def quiet_head(
+    model: UNet,  # 两类的网络，就地修改输出层
+    share: float,  # 前景占几成，在(0, 1)里
+) -> UNet:  # 同一个网络
+    "让网络一开始处处都猜“有share的可能是细胞”：输出层的权重缩到十分之一，偏置取对数几率；论文没有这一步"
+    with torch.no_grad():
+        model.head.weight *= 0.1
+        model.head.bias[1] = float(np.log(share / (1 - share)))
+    return model
+
+# %% ../nbs/04_recipe.ipynb #158788f5
 def paper_recipe(
     base_dir: Path,  # 数据集的文件夹
     test_seq: str = "02",  # 留作测试的录像
@@ -173,6 +200,7 @@ def paper_recipe(
     train_transform, test_transform = paper_transforms(**kwargs)
     dataset = ignore_unlabelled(SegmentationDataset(base_dir, test_transform))
     train, test = split_by_sequence(dataset, test_seq, train_transform)
-    model = UNet(dataset.channels, 2, width, dropout=0.5, value_range=dataset.value_range)
+    share = np.mean([(dataset.masks[i] > 0).mean() for i in train.indices])
+    model = quiet_head(UNet(dataset.channels, 2, width, dropout=0.5, value_range=dataset.value_range), share)
     return dict(model=model, train_dataloader=DataLoader(train, shuffle=True), test_dataloader=DataLoader(test),
-                criterion=WeightedCrossEntropy(), optimizer=torch.optim.SGD(model.parameters(), lr=lr, momentum=0.99))
+                criterion=WeightedCrossEntropy(), optimizer=ClippedSGD(model.parameters(), lr))

@@ -95,7 +95,7 @@ def _print_row(row):
     if row["epoch"] == 1: tqdm.write("epoch  train_loss  test_loss     iou    dice  seconds")
     tqdm.write(f"{row['epoch']:5}  {row['train_loss']:10.4f}  {row['test_loss']:9.4f}  {row['iou']:6.3f}  {row['dice']:6.3f}  {row['seconds']:6.1f}s")
 
-# %% ../nbs/02_train.ipynb #338f2645
+# %% ../nbs/02_train.ipynb #fbeb8e6a
 def train_and_evaluate(
     model: nn.Module,  # 输出logits的网络，如`UNet`；就地训练
     train_dataloader: DataLoader,  # 训练集，每批`(images, *targets)`
@@ -104,6 +104,7 @@ def train_and_evaluate(
     criterion=None,  # 按`criterion(outputs, *targets)`调用；`None`用`BCEWithLogitsLoss`
     optimizer: torch.optim.Optimizer | None = None,  # `None`用Adam
     lr: float = 1e-3,  # Adam的学习率
+    decay: bool = False,  # 学习率是否按余弦逐轮降到接近0
     out: Path | None = None,  # 写`history.csv`、`best/`、`last/`的文件夹；`None`不存盘
 ) -> list[dict]:  # 每轮一个字典：`epoch`、`train_loss`、`test_loss`、`iou`、`dice`、`seconds`
     "训练并逐轮测试；损失不是有限数报`FloatingPointError`，`out`里已有训练结果报`FileExistsError`"
@@ -112,11 +113,13 @@ def train_and_evaluate(
     accelerator, criterion = Accelerator(), criterion or nn.BCEWithLogitsLoss()
     model.to(memory_format=torch.channels_last)
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_epochs) if decay else None
     net, optimizer, train_dataloader, test_dataloader = accelerator.prepare(model, optimizer, train_dataloader, test_dataloader)
     history, best = [], -1.0
     for epoch in tqdm(range(1, num_epochs + 1), desc="轮", disable=None):
         start = time.perf_counter()
         train_loss = train_one_epoch(net, train_dataloader, criterion, optimizer, accelerator)
+        if decay: schedule.step()
         scores = evaluate(net, test_dataloader, criterion)
         row = dict(epoch=epoch, train_loss=train_loss, test_loss=scores["loss"], iou=scores["iou"], dice=scores["dice"], seconds=time.perf_counter() - start)
         history.append(row)

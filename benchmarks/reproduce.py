@@ -1,0 +1,135 @@
+"""08章的表：每次训练写成nbs/results/reproduce/名字.json，已经有的跳过。用法：
+
+    python benchmarks/reproduce.py              还没跑的全跑，两个一起，各用一个线程
+    python benchmarks/reproduce.py --list       列出每一次，跑过的打勾
+    python benchmarks/reproduce.py 名字          只跑这一次
+"""
+import argparse, json, os, subprocess, sys, tempfile, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate.utils import set_seed
+from PIL import Image
+from torch.utils.data import DataLoader, RandomSampler
+from torchvision.transforms import v2
+
+import unet_repro.model
+from unet_repro.cli import _provenance, tutorial_recipe
+from unet_repro.data import find_data, split_dataset
+from unet_repro.evaluate import score_folder
+from unet_repro.predict import label_instances, predict_image
+from unet_repro.recipe import paper_recipe
+from unet_repro.train import train_and_evaluate
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, WORK = ROOT / "nbs/results/reproduce", ROOT / "runs/reproduce"
+STEPS, EPOCHS = 1500, 20  # 每次训练1500块，分20轮，每轮测一次
+
+ABLATIONS = {"top_left": "跳跃连接从左上角裁", "no_border": "不加边界项", "balance": "平衡类别", "no_elastic": "不做弹性形变", "adam": "Adam换下动量0.99",
+             "no_dropout": "不用随机失活", "resized": "整幅压成388×388", "no_ignore": "未标注的当背景", "no_decay": "学习率不降", "no_clip": "梯度不截短", "loud_head": "输出层也用He初始化", "random": "随机划分"}
+
+
+def all_runs():
+    "名字 → 一次训练的设定，按要跑的先后"
+    runs = {}
+    def add(seed, width, recipe="paper", protocol="01to02", change=None):
+        name = f"{recipe}-{protocol}-w{width}-{change + '-' if change else ''}s{seed}"
+        runs[name] = dict(recipe=recipe, protocol=protocol, width=width, change=change, seed=seed)
+    table = [(recipe, protocol) for recipe in ("paper", "tutorial") for protocol in ("01to02", "02to01", "blocks")]
+    for row in table: add(0, 16, *row)
+    for seed in (0, 1):
+        for change in ABLATIONS: add(seed, 16, "paper", "random" if change == "random" else "01to02", change if change != "random" else None)
+        for row in table: add(seed + 1, 16, *row)
+    for width in (32, 64):
+        for row in table: add(0, width, *row)
+    return runs
+
+
+def split(frames, protocol):
+    "训练帧、测试帧的下标"
+    if protocol == "random": return [s.indices for s in split_dataset(frames)]
+    if protocol == "blocks":  # 第40到79帧测试，两边各空10帧不用
+        return [i for i, f in enumerate(frames) if not 30 <= f.number < 90], [i for i, f in enumerate(frames) if 40 <= f.number < 80]
+    return [[i for i, f in enumerate(frames) if f.seq == seq] for seq in protocol.split("to")]
+
+
+def prepare(run):
+    "一次训练的`train_and_evaluate`参数"
+    change, folder = run["change"], find_data("PhC-C2DH-U373")
+    options = {"no_border": dict(w0=0), "no_elastic": dict(sigma=0), "balance": dict(balance=True)}.get(change, {})
+    parts = (paper_recipe if run["recipe"] == "paper" else tutorial_recipe)(folder, "02", run["width"], **options)
+    train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
+    train.indices, test.indices = split(test.dataset.frames, run["protocol"])
+    if change == "top_left": unet_repro.model.center_crop = lambda x, size: x[..., :size[0], :size[1]]
+    if change == "adam": parts["optimizer"] = torch.optim.Adam(parts["model"].parameters())
+    if change == "no_clip": parts["optimizer"].max_norm = float("inf")
+    if change == "loud_head": unet_repro.model.init_he(parts["model"])
+    if change == "no_dropout": parts["model"].dropout.p = 0
+    if change == "no_ignore": test.dataset.masks[:] = [np.maximum(m, 0) for m in test.dataset.masks]  # 两边共用这一个列表
+    if change == "resized":
+        for part in (train, test): part.dataset.transform = v2.Compose([v2.Resize((388, 388)), part.dataset.transform])
+    parts["train_dataloader"] = DataLoader(train, sampler=RandomSampler(train, num_samples=STEPS // EPOCHS))
+    return parts | dict(num_epochs=EPOCHS, decay=change != "no_decay")
+
+
+def predict(model, image, run, average):
+    "前景的概率；resized的网络看到的是压过的图"
+    if run["change"] != "resized": return predict_image(model, image, average=average)
+    small = predict_image(model, np.asarray(Image.fromarray(image).resize((388, 388), Image.BILINEAR)), average=average)
+    return F.interpolate(torch.from_numpy(small)[None, None], image.shape, mode="bilinear")[0, 0].clamp(0, 1).numpy()
+
+
+def score(model, test, run, average):
+    "测试帧写成一个结果文件夹，按挑战赛的办法打分；两段录像的帧号错开1000"
+    with tempfile.TemporaryDirectory() as tmp:
+        tmp = Path(tmp)
+        for d in ("RES", "GT/SEG", "GT/TRA"): (tmp / d).mkdir(parents=True)
+        for i in test.indices:
+            frame, number = test.dataset.frames[i], 1000 * int(test.dataset.frames[i].seq) + test.dataset.frames[i].number
+            labels = label_instances(predict(model, test.dataset.images[i], run, average))
+            Image.fromarray(labels.astype("uint16")).save(tmp / f"RES/mask{number:04}.tif")
+            (tmp / f"GT/SEG/man_seg{number:04}.tif").symlink_to(frame.mask)
+            (tmp / f"GT/TRA/man_track{number:04}.tif").symlink_to(frame.mask.parents[1] / "TRA" / frame.mask.name.replace("seg", "track"))
+        return score_folder(tmp / "RES", tmp / "GT", border=50)
+
+
+def execute(name, run):
+    "训练、打分、写JSON"
+    torch.set_num_threads(1)
+    set_seed(run["seed"])
+    start, parts = time.perf_counter(), prepare(run)
+    model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
+    history = train_and_evaluate(**parts)
+    trained = time.perf_counter() - start
+    model.save_pretrained(WORK / name)
+    result = run | dict(steps=STEPS, train_frames=len(train), test_frames=len(test), seconds_training=trained, threads=1,
+                        plain=score(model, test, run, False), average=score(model, test, run, True), history=history)
+    result |= dict(seconds=time.perf_counter() - start) | _provenance()
+    tmp = WORK / f"{name}.json"
+    tmp.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    os.replace(tmp, RESULTS / f"{name}.json")
+    print(f"{name}：IoU {result['plain']['iou']:.3f}，SEG {result['plain']['SEG']:.3f}，DET {result['plain']['DET']:.3f}；{result['seconds']:.0f}秒", flush=True)
+
+
+def spawn(name):
+    "在子进程里跑一次，输出写进runs/reproduce/名字.log；不成就说一声"
+    WORK.mkdir(parents=True, exist_ok=True)
+    with open(WORK / f"{name}.log", "w") as log: code = subprocess.call([sys.executable, __file__, name], stdout=log, stderr=log)
+    print(f"{'完成' if not code else '没跑成，看' + str(WORK / name) + '.log'}：{name}", flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    parser, runs = argparse.ArgumentParser(), all_runs()
+    parser.add_argument("name", nargs="?", choices=runs, metavar="名字")
+    parser.add_argument("--list", action="store_true")
+    args = parser.parse_args()
+    todo = [name for name in runs if not (RESULTS / f"{name}.json").exists()]
+    if args.list: print("\n".join(f"{'  ' if name in todo else '✓ '}{name}" for name in runs))
+    elif args.name: execute(args.name, runs[args.name])
+    else:
+        with ThreadPoolExecutor(2) as pool: sys.exit(any(pool.map(spawn, todo)))

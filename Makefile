@@ -3,7 +3,7 @@ BIN := .venv/bin
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lab prepare clean
+.PHONY: help demo reproduce test docs lab prepare clean
 
 help: ## 列出这些命令
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -19,6 +19,9 @@ help: ## 列出这些命令
 demo: .venv/installed ## 训练一个小 U-Net，结果在 runs/demo
 	@rm -rf runs/demo
 	$(BIN)/unet_train --out runs/demo
+
+reproduce: .venv/installed ## 训练08章表里的每一行（许多小时；停了再来，跑过的跳过）
+	nice $(BIN)/python benchmarks/reproduce.py
 
 test: .venv/installed ## 检查 CI 检查的一切
 	$(BIN)/python tools/check.py

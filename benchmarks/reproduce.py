@@ -59,6 +59,7 @@ def split(frames, protocol):
 def prepare(run):
     "一次训练的`train_and_evaluate`参数"
     change, folder = run["change"], find_data("PhC-C2DH-U373")
+    if not folder.name.startswith("PhC-C2DH-U373"): sys.exit("要真实数据：放进Datasets/，或用UNET_REPRO_DATA指出装着它的文件夹")
     options = {"no_border": dict(w0=0), "no_elastic": dict(sigma=0), "balance": dict(balance=True)}.get(change, {})
     parts = (paper_recipe if run["recipe"] == "paper" else tutorial_recipe)(folder, "02", run["width"], **options)
     train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset

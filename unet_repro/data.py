@@ -24,13 +24,14 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
-# %% ../nbs/00_data.ipynb #c1780aa7
+# %% ../nbs/00_data.ipynb #8ee57598
 def _decode(path: Path) -> np.ndarray:
     "把一个单页的图像文件解码成数组"
     if not path.is_file(): raise FileNotFoundError(f"没有文件{path}")
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as im:  # 元数据的小毛病不值一提
             kind, pages, array = im.format, getattr(im, "n_frames", 1), np.asarray(im)
+    except Image.DecompressionBombError as e: raise ValueError(f"{path}太大，整幅读不进内存（{e}）。另存为不压缩的TIFF，用unet_predict一块一块地读") from e
     except Exception as e:
         raise OSError(f"读不出{path}（{e}）。文件可能不完整，删掉它重新下载或重新导出") from e
     if path.suffix.lower() in (".tif", ".tiff") and kind != "TIFF":

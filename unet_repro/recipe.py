@@ -188,12 +188,12 @@ def quiet_head(
         model.head.bias[1] = float(np.log(share / (1 - share)))
     return model
 
-# %% ../nbs/04_recipe.ipynb #158788f5
+# %% ../nbs/04_recipe.ipynb #987ee0eb
 def paper_recipe(
     base_dir: Path,  # 数据集的文件夹
     test_seq: str = "02",  # 留作测试的录像
     width: int = 64,  # 网络第0级的通道数
-    lr: float = 1e-3,  # SGD的学习率
+    lr: float = 5e-3,  # SGD的学习率
     **kwargs,  # 传给`paper_transforms`
 ) -> dict:  # `train_and_evaluate`的参数：`model`、两个`DataLoader`、`criterion`、`optimizer`
     "论文的全部配方：形变、边界权重、忽略未标注、He初始化、随机失活、动量0.99、一次一块"

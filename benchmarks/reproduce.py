@@ -101,14 +101,12 @@ def execute(name, run):
     "训练、打分、写JSON"
     torch.set_num_threads(1)
     set_seed(run["seed"])
-    start, parts = time.perf_counter(), prepare(run)
+    parts = prepare(run)
     model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
-    history = train_and_evaluate(**parts)
-    trained = time.perf_counter() - start
-    model.save_pretrained(WORK / name)
-    result = run | dict(steps=STEPS, train_frames=len(train), test_frames=len(test), seconds_training=trained, threads=1,
-                        plain=score(model, test, run, False), average=score(model, test, run, True), history=history)
-    result |= dict(seconds=time.perf_counter() - start) | _provenance()
+    history = train_and_evaluate(**parts, out=WORK / name, resume=True)  # 被打断的接着练
+    scoring = time.perf_counter()
+    result = run | dict(steps=STEPS, train_frames=len(train), test_frames=len(test), threads=1, plain=score(model, test, run, False), average=score(model, test, run, True), history=history)
+    result |= dict(seconds=sum(h["seconds"] for h in history) + time.perf_counter() - scoring) | _provenance()
     tmp = WORK / f"{name}.json"
     tmp.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ def pixel_iou(results, truths, marks, border, use):
 def main():
     folder = find_data("PhC-C2DH-U373")
     if not folder.name.startswith("PhC-C2DH-U373"): sys.exit("要真实数据：放进Datasets/，或用UNET_REPRO_DATA指出装着它的文件夹")
-    dataset, model = SegmentationDataset(folder, sequences=("02",)), UNet.from_pretrained(ROOT / "runs/reproduce" / RUN)
+    dataset, model = SegmentationDataset(folder, sequences=("02",)), UNet.from_pretrained(ROOT / "runs/reproduce" / RUN / "last")
     probabilities = [predict_image(model, image) for image in dataset.images]
     marks = [read_mask(f.mask.parents[1] / "TRA" / f.mask.name.replace("seg", "track")) for f in dataset.frames]
     label = lambda neck: [label_instances(p, neck=neck) for p in probabilities]

@@ -94,7 +94,22 @@ def tutorial_recipe(
     return dict(model=model, train_dataloader=DataLoader(train, shuffle=True), test_dataloader=DataLoader(test),
                 optimizer=torch.optim.Adam(model.parameters(), lr=lr))
 
-# %% ../nbs/07_cli.ipynb #a19182f0
+# %% ../nbs/07_cli.ipynb #e5614302
+_ARGUMENTS = ("data", "test_seq", "recipe", "width", "epochs", "lr", "seed")
+
+def _save_arguments(out, *values):
+    "开练之前记下参数；那里已有一次训练的结果就报`FileExistsError`"
+    if (out / "history.csv").exists(): raise FileExistsError(f"{out}里已有一次训练的结果。换一个--out，或先删掉它；被打断的用--resume {out}接着练")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "args.json").write_text(json.dumps(dict(zip(_ARGUMENTS, values)), ensure_ascii=False), encoding="utf-8")
+
+def _saved_arguments(out):
+    "读回被打断的训练的参数"
+    try: saved = json.loads((Path(out) / "args.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e: raise FileNotFoundError(f"{out}里没有可以接着练的训练（args.json读不出来）。检查--resume，或重新训练") from e
+    return out, *(saved[k] for k in _ARGUMENTS)
+
+# %% ../nbs/07_cli.ipynb #f3f3680b
 @call_parse
 def unet_train(
     data: str = "PhC-C2DH-U373",  # 数据集的名字或文件夹；找不到就用合成数据
@@ -105,16 +120,20 @@ def unet_train(
     lr: float = None,  # 学习率；不写用配方自己的
     seed: int = 42,  # 随机种子
     out: str = "runs/train",  # 结果写到哪个文件夹
+    resume: str = None,  # 接着练这个文件夹里被打断的训练；其余的参数从那里读
 ):
     "在一段录像上训练U-Net，在另一段上测试"
     with plain_errors():
-        start, out, folder, recipe = time.perf_counter(), Path(out), find_data(data), str(recipe)
+        start, recipe = time.perf_counter(), str(recipe)
+        if resume: out, data, test_seq, recipe, width, epochs, lr, seed = _saved_arguments(resume)
+        out, folder = Path(out), find_data(data)
         set_seed(seed)
         parts = {"tutorial": tutorial_recipe, "paper": paper_recipe}[recipe](folder, test_seq, width, **({"lr": lr} if lr else {}))
         lr = parts["optimizer"].param_groups[0]["lr"]
         model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
         print(f"数据{folder}：训练{len(train)}帧，测试{len(test)}帧（序列{test_seq}）；网络{sum(p.numel() for p in model.parameters()):,}个参数")
-        history = train_and_evaluate(**parts, num_epochs=epochs, out=out)
+        if not resume: _save_arguments(out, data, test_seq, recipe, width, epochs, lr, seed)
+        history = train_and_evaluate(**parts, num_epochs=epochs, out=out, resume=bool(resume))
         plot_history(history).savefig(out / "curves.png", dpi=120)
         visualize_prediction(model, test, next(model.parameters()).device, idx=len(test) // 2).savefig(out / "prediction.png", dpi=120)
         final = {k: history[-1][k] for k in ("iou", "dice")} | dict(loss=history[-1]["test_loss"])
@@ -179,7 +198,7 @@ def _collect_cells(out):
             writer.writerows([["image", *header]] * (i == 0) + [[part.stem.removesuffix("_cells"), *row] for row in rows])
     os.replace(tmp, out / "cells.csv")
 
-# %% ../nbs/07_cli.ipynb #fa545e11
+# %% ../nbs/07_cli.ipynb #47fa9aa1
 @call_parse
 def unet_predict(
     model: str,  # 模型文件夹，如runs/train/last
@@ -204,7 +223,8 @@ def unet_predict(
         failed = gather_object(failed)
         state.wait_for_everyone()
         if state.is_main_process:
-            if len(failed) < len(files): _collect_cells(out)
-            print(f"{len(files) - len(failed)}张的结果在{out}；打开看：{out / (files[0].stem + '_overlay.png')}")
+            done = [f for f in files if (out / f"{f.stem}_label.tif").exists()]
+            if done: _collect_cells(out)
+            if done: print(f"{len(done)}张的结果在{out}；打开看：{out / (done[0].stem + '_overlay.png')}")
         state.destroy_process_group()
         if failed: sys.exit(f"{len(failed)}张没做成" if state.is_main_process else 1)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['conv_block', 'center_crop', 'output_size', 'input_size', 'init_he', 'UNet', 'record_shapes', 'draw_architecture']
 
-# %% ../nbs/01_model.ipynb #d212d215
-import contextlib, copy, io, os, tempfile
+# %% ../nbs/01_model.ipynb #8d80d67e
+import contextlib, copy, inspect, io, json, os, tempfile
 from pathlib import Path
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -166,7 +166,7 @@ def draw_architecture(
     ax.autoscale_view(); ax.axis("off"); plt.close(fig)
     return fig
 
-# %% ../nbs/01_model.ipynb #d4551d6f
+# %% ../nbs/01_model.ipynb #e379b764
 _FILES = ("config.json", "model.safetensors")
 
 @patch
@@ -193,6 +193,8 @@ def from_pretrained(cls: UNet,
     missing = [name for name in _FILES if not (Path(folder) / name).is_file()]
     if missing: raise FileNotFoundError(f"{folder}不是模型文件夹，缺少{'、'.join(missing)}。用训练写出的best或last文件夹")
     try:
+        unknown = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).keys() - inspect.signature(UNet.__init__).parameters.keys()
+        if unknown: raise ValueError(f"config.json里有不认识的{'、'.join(sorted(unknown))}")  # mixin会悄悄丢掉它们
         with contextlib.redirect_stdout(io.StringIO()):  # mixin会打印一行英文
             return super(UNet, cls).from_pretrained(folder, strict=True, **kwargs)
-    except Exception as e: raise ValueError(f"{folder}里的模型读不出来（{e}）。文件损坏，或来自不兼容的版本；重新训练或从备份恢复") from e
+    except Exception as e: raise ValueError(f"{folder}里的模型读不出来（{str(e)[:200]}）。文件损坏，或来自不兼容的版本；重新训练或从备份恢复") from e

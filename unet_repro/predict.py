@@ -6,8 +6,8 @@
 __all__ = ['mirror_index', 'context', 'bytes_per_pixel', 'plan_tiles', 'predict_tiles', 'predict_image', 'label_instances',
            'DiskArray', 'open_image', 'measure_cells', 'draw_overlay', 'predict_file', 'export_model']
 
-# %% ../nbs/05_predict.ipynb #c4775a57
-import csv, logging, os, shutil
+# %% ../nbs/05_predict.ipynb #057a46a5
+import contextlib, csv, logging, os, shutil
 from itertools import product
 from pathlib import Path
 import numpy as np
@@ -338,7 +338,20 @@ def _write_labels(labels, path, count, side=512):
     dtype = np.uint16 if count < 2**16 else np.uint32
     tifffile.imwrite(path, blocks(), shape=labels.shape, dtype=dtype, tile=(side, side), compression="zlib", photometric="minisblack", metadata=None)
 
-# %% ../nbs/05_predict.ipynb #748247e8
+# %% ../nbs/05_predict.ipynb #cc0d34c9
+@contextlib.contextmanager
+def _scratch(folder):
+    "临时文件夹，用完删掉；建不了、写不下时说清楚"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+        yield
+    except OSError as e:
+        if e.errno is None: raise  # 读图像时的错，已经说清楚了
+        raise OSError(f"结果写不进{folder.parent}（{e.strerror}）。腾出空间、检查权限，或换一个文件夹；已写好的结果没有改动") from e
+    finally: shutil.rmtree(folder, ignore_errors=True)
+
+# %% ../nbs/05_predict.ipynb #da55a120
 def predict_file(
     model: UNet,  # 训练好的网络
     file: Path,  # 图像文件
@@ -351,9 +364,7 @@ def predict_file(
     "预测一个文件，写出`名字_label.tif`、`名字_overlay.png`、`名字_cells.csv`；读不了、写不下报`OSError`或`ValueError`"
     out, name = Path(out), Path(file).stem
     tmp = out / f".{name}.partial"
-    shutil.rmtree(tmp, ignore_errors=True)
-    tmp.mkdir(parents=True)
-    try:
+    with _scratch(tmp):
         image = open_image(file, tmp)
         _check_fit(model, image)
         shape = image.shape[:2]
@@ -368,8 +379,7 @@ def predict_file(
             writer = csv.DictWriter(f, ["id", "area", "y", "x", "probability", "top", "left", "bottom", "right"])
             writer.writeheader(); writer.writerows(cells)
         for end in ("_overlay.png", "_cells.csv", "_label.tif"): os.replace(tmp / (name + end), out / (name + end))
-        return len(cells)
-    finally: shutil.rmtree(tmp, ignore_errors=True)
+    return len(cells)
 
 # %% ../nbs/05_predict.ipynb #9f4f37cc
 def export_model(

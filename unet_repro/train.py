@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['count_pixels', 'iou_and_dice', 'train_one_epoch', 'evaluate', 'train_and_evaluate']
 
-# %% ../nbs/02_train.ipynb #82f36a65
-import csv, os, time
+# %% ../nbs/02_train.ipynb #d8f280e4
+import csv, json, os, shutil, time
 from pathlib import Path
 import torch
 from accelerate import Accelerator
@@ -80,7 +80,7 @@ def evaluate(
     iou, dice = iou_and_dice(counts)
     return dict(loss=sum(losses) / len(losses), iou=iou, dice=dice)
 
-# %% ../nbs/02_train.ipynb #f415d1e0
+# %% ../nbs/02_train.ipynb #f0cc7f0f
 def _write_history(history, path):
     "写history.csv：先写临时文件再换上"
     tmp = path.with_suffix(".tmp")
@@ -90,12 +90,34 @@ def _write_history(history, path):
         writer.writerows(history)
     os.replace(tmp, path)
 
-def _print_row(row):
-    "打印一轮的成绩；第一轮先打印表头"
-    if row["epoch"] == 1: tqdm.write("epoch  train_loss  test_loss     iou    dice  seconds")
+def _print_row(row, header):
+    "打印一轮的成绩；header为真时先打印表头"
+    if header: tqdm.write("epoch  train_loss  test_loss     iou    dice  seconds")
     tqdm.write(f"{row['epoch']:5}  {row['train_loss']:10.4f}  {row['test_loss']:9.4f}  {row['iou']:6.3f}  {row['dice']:6.3f}  {row['seconds']:6.1f}s")
 
-# %% ../nbs/02_train.ipynb #fbeb8e6a
+# %% ../nbs/02_train.ipynb #24387eb1
+def _save_state(accelerator, history, out):
+    "存下接着练要用的一切；名字是state-的文件夹总是完整的"
+    tmp, folder = out / ".state.partial", out / f"state-{len(history)}"
+    shutil.rmtree(tmp, ignore_errors=True)
+    accelerator.save_state(tmp)
+    (tmp / "history.json").write_text(json.dumps(history))
+    for f in tmp.iterdir():
+        with open(f, "rb") as opened: os.fsync(opened.fileno())
+    os.replace(tmp, folder)
+    for old in out.glob("state-*"):
+        if old != folder: shutil.rmtree(old)
+
+def _load_state(accelerator, out):
+    "读回最后存下的状态，返回那时的历史；没有就从头开始，返回[]"
+    states = sorted(out.glob("state-*"), key=lambda f: int(f.name.removeprefix("state-")))
+    if not states: return []
+    try: accelerator.load_state(states[-1])
+    except Exception as e: raise ValueError(f"{states[-1]}接不上（{str(e)[:200]}）。网络、优化器和划分要与被打断的那次一样") from e
+    print(f"从{states[-1]}接着练")
+    return json.loads((states[-1] / "history.json").read_text())
+
+# %% ../nbs/02_train.ipynb #96b216d9
 def train_and_evaluate(
     model: nn.Module,  # 输出logits的网络，如`UNet`；就地训练
     train_dataloader: DataLoader,  # 训练集，每批`(images, *targets)`
@@ -105,28 +127,32 @@ def train_and_evaluate(
     optimizer: torch.optim.Optimizer | None = None,  # `None`用Adam
     lr: float = 1e-3,  # Adam的学习率
     decay: bool = False,  # 学习率是否按余弦逐轮降到接近0
-    out: Path | None = None,  # 写`history.csv`、`best/`、`last/`的文件夹；`None`不存盘
+    out: Path | None = None,  # 写`history.csv`、`best/`、`last/`、`state-轮数/`的文件夹；`None`不存盘
+    resume: bool = False,  # `out`里有被打断的训练就接着练，其余参数要与那次相同
 ) -> list[dict]:  # 每轮一个字典：`epoch`、`train_loss`、`test_loss`、`iou`、`dice`、`seconds`
     "训练并逐轮测试；损失不是有限数报`FloatingPointError`，`out`里已有训练结果报`FileExistsError`"
     if not len(train_dataloader) or not len(test_dataloader): raise ValueError("训练集或测试集是空的。检查划分")
-    if out and (Path(out) / "history.csv").exists(): raise FileExistsError(f"{out}里已有一次训练的结果。换一个文件夹，或先删掉它")
+    out = out and Path(out)
+    if out and not resume and (out / "history.csv").exists(): raise FileExistsError(f"{out}里已有一次训练的结果。换一个文件夹，或先删掉它；被打断的可以接着练（resume）")
     accelerator, criterion = Accelerator(), criterion or nn.BCEWithLogitsLoss()
     model.to(memory_format=torch.channels_last)
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_epochs) if decay else None
     net, optimizer, train_dataloader, test_dataloader = accelerator.prepare(model, optimizer, train_dataloader, test_dataloader)
-    history, best = [], -1.0
-    for epoch in tqdm(range(1, num_epochs + 1), desc="轮", disable=None):
+    if decay: accelerator.register_for_checkpointing(schedule)
+    history = _load_state(accelerator, out) if out and resume else []
+    done = len(history)
+    for epoch in tqdm(range(done + 1, num_epochs + 1), desc="轮", initial=done, total=num_epochs, disable=None):
         start = time.perf_counter()
         train_loss = train_one_epoch(net, train_dataloader, criterion, optimizer, accelerator)
         if decay: schedule.step()
         scores = evaluate(net, test_dataloader, criterion)
         row = dict(epoch=epoch, train_loss=train_loss, test_loss=scores["loss"], iou=scores["iou"], dice=scores["dice"], seconds=time.perf_counter() - start)
         history.append(row)
-        _print_row(row)
+        _print_row(row, header=epoch == done + 1)
         if out:
-            model.save_pretrained(Path(out) / "last")
-            if row["iou"] > best: model.save_pretrained(Path(out) / "best")
-            _write_history(history, Path(out) / "history.csv")
-        best = max(best, row["iou"])
+            model.save_pretrained(out / "last")
+            if row["iou"] > max((h["iou"] for h in history[:-1]), default=-1): model.save_pretrained(out / "best")
+            _write_history(history, out / "history.csv")
+            _save_state(accelerator, history, out)
     return history

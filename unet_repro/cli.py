@@ -94,8 +94,8 @@ def tutorial_recipe(
     return dict(model=model, train_dataloader=DataLoader(train, shuffle=True), test_dataloader=DataLoader(test),
                 optimizer=torch.optim.Adam(model.parameters(), lr=lr))
 
-# %% ../nbs/07_cli.ipynb #e5614302
-_ARGUMENTS = ("data", "test_seq", "recipe", "width", "epochs", "lr", "seed")
+# %% ../nbs/07_cli.ipynb #6361d94b
+_ARGUMENTS = ("data", "test_seq", "recipe", "width", "epochs", "lr", "seed", "precision")
 
 def _save_arguments(out, *values):
     "开练之前记下参数；那里已有一次训练的结果就报`FileExistsError`"
@@ -109,7 +109,7 @@ def _saved_arguments(out):
     except (OSError, ValueError) as e: raise FileNotFoundError(f"{out}里没有可以接着练的训练（args.json读不出来）。检查--resume，或重新训练") from e
     return out, *(saved[k] for k in _ARGUMENTS)
 
-# %% ../nbs/07_cli.ipynb #f3f3680b
+# %% ../nbs/07_cli.ipynb #0c754b5a
 @call_parse
 def unet_train(
     data: str = "PhC-C2DH-U373",  # 数据集的名字或文件夹；找不到就用合成数据
@@ -120,20 +120,24 @@ def unet_train(
     lr: float = None,  # 学习率；不写用配方自己的
     seed: int = 42,  # 随机种子
     out: str = "runs/train",  # 结果写到哪个文件夹
+    precision: str_enum("Precision", "fp32", "bf16", "fp16") = "fp32",  # 精度；16位要硬件支持
     resume: str = None,  # 接着练这个文件夹里被打断的训练；其余的参数从那里读
 ):
     "在一段录像上训练U-Net，在另一段上测试"
     with plain_errors():
-        start, recipe = time.perf_counter(), str(recipe)
-        if resume: out, data, test_seq, recipe, width, epochs, lr, seed = _saved_arguments(resume)
-        out, folder = Path(out), find_data(data)
+        start, recipe, precision, state = time.perf_counter(), str(recipe), str(precision), PartialState(cpu=not torch.accelerator.is_available())
+        if not state.is_main_process: sys.stdout = open(os.devnull, "w")  # 只有一个进程说话
+        if resume: out, data, test_seq, recipe, width, epochs, lr, seed, precision = _saved_arguments(resume)
+        with state.main_process_first(): out, folder = Path(out), find_data(data)
         set_seed(seed)
         parts = {"tutorial": tutorial_recipe, "paper": paper_recipe}[recipe](folder, test_seq, width, **({"lr": lr} if lr else {}))
         lr = parts["optimizer"].param_groups[0]["lr"]
         model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
         print(f"数据{folder}：训练{len(train)}帧，测试{len(test)}帧（序列{test_seq}）；网络{sum(p.numel() for p in model.parameters()):,}个参数")
-        if not resume: _save_arguments(out, data, test_seq, recipe, width, epochs, lr, seed)
-        history = train_and_evaluate(**parts, num_epochs=epochs, out=out, resume=bool(resume))
+        if not resume and state.is_main_process: _save_arguments(out, data, test_seq, recipe, width, epochs, lr, seed, precision)
+        history = train_and_evaluate(**parts, num_epochs=epochs, out=out, resume=bool(resume), precision=precision)
+        state.wait_for_everyone(); state.destroy_process_group()
+        if not state.is_main_process: return
         plot_history(history).savefig(out / "curves.png", dpi=120)
         visualize_prediction(model, test, next(model.parameters()).device, idx=len(test) // 2).savefig(out / "prediction.png", dpi=120)
         final = {k: history[-1][k] for k in ("iou", "dice")} | dict(loss=history[-1]["test_loss"])

@@ -152,9 +152,9 @@ def predict_image(
     for rows, cols, p in predict_tiles(model, image, plan_tiles(shape, model, max_memory), average): result[..., rows, cols] = p
     return result
 
-# %% ../nbs/05_predict.ipynb #f75ee16a
+# %% ../nbs/05_predict.ipynb #3967396f
 def _climb(height):
-    "每个像素沿最陡的方向一直上山，返回各自走到的山顶（展平之后的位置）"
+    "每个像素一直走向八邻里最高的，返回各自走到的山顶（展平之后的位置）"
     h, w = height.shape
     padded, here = np.pad(height, 1, constant_values=-1), np.arange(h * w).reshape(h, w)
     best, to = np.full((h, w), -2.0), here.copy()
@@ -271,13 +271,13 @@ class DiskArray:
                 f.seek(self.offset + y * row + start)
                 f.write(line.tobytes())
 
-# %% ../nbs/05_predict.ipynb #5fae7fb2
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # 坏文件由我们来说，不要它再打印英文
+# %% ../nbs/05_predict.ipynb #f8348d19
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # 坏文件由我们来说，不要它另外打印
 
 def open_image(
     path: Path,  # 图像文件
     folder: Path,  # 放临时文件的文件夹
-    large: int = 2**26,  # 多少像素以上不再整幅读进内存
+    large: int = 2**26,  # 多少个数（像素×通道）以上不再整幅读进内存
 ):  # `(H, W)`或`(H, W, 3)`，uint8或uint16：数组或`DiskArray`
     "打开一张图像；读不了或类型不对时报`OSError`或`ValueError`"
     path = Path(path)

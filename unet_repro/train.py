@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['count_pixels', 'iou_and_dice', 'train_one_epoch', 'evaluate', 'train_and_evaluate']
 
-# %% ../nbs/02_train.ipynb #d8f280e4
-import csv, json, os, shutil, time
+# %% ../nbs/02_train.ipynb #1d7540c3
+import csv, json, os, shutil, subprocess, sys, time
 from pathlib import Path
 import torch
 from accelerate import Accelerator
@@ -33,7 +33,7 @@ def iou_and_dice(
     tp, fp, fn = counts.tolist()
     return (tp / (tp + fp + fn), 2 * tp / (2 * tp + fp + fn)) if tp + fp + fn else (1.0, 1.0)
 
-# %% ../nbs/02_train.ipynb #e8cffdec
+# %% ../nbs/02_train.ipynb #4c1195dd
 def _loss(model, criterion, batch):
     "一批数据的输出和损失；尺寸对不上或损失不是有限数时报错"
     images, *targets = batch
@@ -45,6 +45,18 @@ def _loss(model, criterion, batch):
         raise FloatingPointError(f"损失成了{loss.item()}。常见原因：学习率太大（试试除以10）、图像里有NaN、权重图里有无穷大。上一轮存下的模型没有受影响")
     return outputs, loss
 
+def _batches(dataloader, accelerator, desc):
+    "逐批给出`(这个进程该算的样本, 它们在这一步里的份额×进程数)`；只有一个进程时份额总是1"
+    sampler, n = getattr(dataloader.batch_sampler, "batch_sampler", dataloader.batch_sampler), accelerator.num_processes
+    size, total = sampler.batch_size, len(sampler.sampler)
+    for i, batch in enumerate(tqdm(dataloader, desc=desc, leave=False, disable=None if accelerator.is_main_process else True)):
+        real = min(max(total - (i * n + accelerator.process_index) * size, 0), size)  # 其余是accelerate为了凑齐重复的
+        yield [x[:max(real, 1)] for x in batch], n * real / min(n * size, total - i * n * size)
+
+def _add_up(values, accelerator):
+    "各进程的数逐项相加"
+    return values if accelerator.num_processes == 1 else accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=accelerator.device)).tolist()
+
 def train_one_epoch(
     model: nn.Module,  # 输出logits的网络
     dataloader: DataLoader,  # 每批`(images, *targets)`
@@ -55,30 +67,34 @@ def train_one_epoch(
     "训练一轮；损失不是有限数时报`FloatingPointError`"
     model.train()
     losses = []
-    for batch in tqdm(dataloader, desc="训练", leave=False, disable=None):
-        _, loss = _loss(model, criterion, batch)
-        optimizer.zero_grad()
-        accelerator.backward(loss)
-        optimizer.step()
-        losses.append(loss.item())
-    return sum(losses) / len(losses)
+    for batch, share in _batches(dataloader, accelerator, "训练"):
+        with accelerator.accumulate(model):
+            _, loss = _loss(model, criterion, batch)
+            accelerator.backward(loss * share)
+            optimizer.step()
+            optimizer.zero_grad()
+        losses.append(loss.item() * share)
+    return sum(_add_up(losses, accelerator)) / len(losses) / accelerator.num_processes
 
-# %% ../nbs/02_train.ipynb #853c4979
+# %% ../nbs/02_train.ipynb #16d5d261
 @torch.no_grad()
 def evaluate(
     model: nn.Module,  # 输出logits的网络
     dataloader: DataLoader,  # 每批`(images, mask)`或`(images, mask, weight)`
     criterion,  # 按`criterion(outputs, *targets)`调用，返回标量
+    accelerator: Accelerator,  # 管设备与精度
 ) -> dict:  # `loss`、`iou`、`dice`
     "在测试集上算平均损失，和整个集合的前景交并比、Dice"
     model.eval()
     losses, counts = [], torch.zeros(3, dtype=torch.float64)
-    for batch in tqdm(dataloader, desc="测试", leave=False, disable=None):
+    for batch, share in _batches(dataloader, accelerator, "测试"):
+        if not share: continue
         outputs, loss = _loss(model, criterion, batch)
         losses.append(loss.item())
         counts += count_pixels(outputs, *batch[1:3]).cpu()
-    iou, dice = iou_and_dice(counts)
-    return dict(loss=sum(losses) / len(losses), iou=iou, dice=dice)
+    total, batches, *counts = _add_up([sum(losses), len(losses), *counts.tolist()], accelerator)
+    iou, dice = iou_and_dice(torch.tensor(counts))
+    return dict(loss=total / batches, iou=iou, dice=dice)
 
 # %% ../nbs/02_train.ipynb #f0cc7f0f
 def _write_history(history, path):
@@ -95,12 +111,33 @@ def _print_row(row, header):
     if header: tqdm.write("epoch  train_loss  test_loss     iou    dice  seconds")
     tqdm.write(f"{row['epoch']:5}  {row['train_loss']:10.4f}  {row['test_loss']:9.4f}  {row['iou']:6.3f}  {row['dice']:6.3f}  {row['seconds']:6.1f}s")
 
-# %% ../nbs/02_train.ipynb #24387eb1
+# %% ../nbs/02_train.ipynb #6fc49ecb
+_TRY_BF16 = "import torch\nwith torch.autocast('cpu', torch.bfloat16): torch.nn.Conv2d(8, 8, 3)(torch.rand(1, 8, 64, 64)).sum().backward()"
+
+def _check_precision(precision):
+    "精度不认识、这台机器跑不了，报`ValueError`"
+    if precision not in ("fp32", "bf16", "fp16"): raise ValueError(f"没有{precision!r}这种精度，可选fp32、bf16、fp16")
+    if precision == "fp32" or torch.accelerator.is_available(): return
+    if precision == "fp16": raise ValueError("fp16要显卡。这台机器上用fp32")
+    if subprocess.run([sys.executable, "-c", _TRY_BF16], capture_output=True).returncode: raise ValueError("这台机器的CPU跑不了bf16（试了一步，进程死了）。用fp32")
+
+def _accelerator(precision, accumulate, loggers, out):
+    "管设备、精度、几个进程的Accelerator"
+    _check_precision(precision)
+    accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=precision.replace("fp32", "no"),
+                              gradient_accumulation_steps=accumulate, log_with=loggers, project_dir=out)
+    accelerator.init_trackers("unet_repro")
+    return accelerator
+
+# %% ../nbs/02_train.ipynb #44f2da42
 def _save_state(accelerator, history, out):
     "存下接着练要用的一切；名字是state-的文件夹总是完整的"
     tmp, folder = out / ".state.partial", out / f"state-{len(history)}"
-    shutil.rmtree(tmp, ignore_errors=True)
-    accelerator.save_state(tmp)
+    if accelerator.is_main_process: shutil.rmtree(tmp, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(tmp)  # 每个进程存自己的随机数
+    accelerator.wait_for_everyone()
+    if not accelerator.is_main_process: return
     (tmp / "history.json").write_text(json.dumps(history))
     for f in tmp.iterdir():
         with open(f, "rb") as opened: os.fsync(opened.fileno())
@@ -108,16 +145,24 @@ def _save_state(accelerator, history, out):
     for old in out.glob("state-*"):
         if old != folder: shutil.rmtree(old)
 
+def _save_epoch(model, accelerator, history, out):
+    "一轮练完：主进程写模型和历史，再存状态"
+    if accelerator.is_main_process:
+        model.save_pretrained(out / "last")
+        if history[-1]["iou"] > max((h["iou"] for h in history[:-1]), default=-1): model.save_pretrained(out / "best")
+        _write_history(history, out / "history.csv")
+    _save_state(accelerator, history, out)
+
 def _load_state(accelerator, out):
     "读回最后存下的状态，返回那时的历史；没有就从头开始，返回[]"
     states = sorted(out.glob("state-*"), key=lambda f: int(f.name.removeprefix("state-")))
     if not states: return []
     try: accelerator.load_state(states[-1])
     except Exception as e: raise ValueError(f"{states[-1]}接不上（{str(e)[:200]}）。网络、优化器和划分要与被打断的那次一样") from e
-    print(f"从{states[-1]}接着练")
+    if accelerator.is_main_process: print(f"从{states[-1]}接着练")
     return json.loads((states[-1] / "history.json").read_text())
 
-# %% ../nbs/02_train.ipynb #96b216d9
+# %% ../nbs/02_train.ipynb #addafe8f
 def train_and_evaluate(
     model: nn.Module,  # 输出logits的网络，如`UNet`；就地训练
     train_dataloader: DataLoader,  # 训练集，每批`(images, *targets)`
@@ -129,30 +174,32 @@ def train_and_evaluate(
     decay: bool = False,  # 学习率是否按余弦逐轮降到接近0
     out: Path | None = None,  # 写`history.csv`、`best/`、`last/`、`state-轮数/`的文件夹；`None`不存盘
     resume: bool = False,  # `out`里有被打断的训练就接着练，其余参数要与那次相同
+    precision: str = "fp32",  # `"fp32"`、`"bf16"`或`"fp16"`（混合精度）
+    accumulate: int = 1,  # 几步的梯度合起来走一步，内存不够放大批量时用
+    loggers=None,  # accelerate认得的记录器，如`"tensorboard"`；`None`只写`history.csv`
 ) -> list[dict]:  # 每轮一个字典：`epoch`、`train_loss`、`test_loss`、`iou`、`dice`、`seconds`
     "训练并逐轮测试；损失不是有限数报`FloatingPointError`，`out`里已有训练结果报`FileExistsError`"
     if not len(train_dataloader) or not len(test_dataloader): raise ValueError("训练集或测试集是空的。检查划分")
     out = out and Path(out)
     if out and not resume and (out / "history.csv").exists(): raise FileExistsError(f"{out}里已有一次训练的结果。换一个文件夹，或先删掉它；被打断的可以接着练（resume）")
-    accelerator, criterion = Accelerator(), criterion or nn.BCEWithLogitsLoss()
+    accelerator, criterion = _accelerator(precision, accumulate, loggers, out), criterion or nn.BCEWithLogitsLoss()
     model.to(memory_format=torch.channels_last)
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_epochs) if decay else None
     net, optimizer, train_dataloader, test_dataloader = accelerator.prepare(model, optimizer, train_dataloader, test_dataloader)
+    if accelerator.num_processes > 1: torch.manual_seed(torch.initial_seed() + accelerator.process_index)  # 各进程的随机块、随机失活不重样
     if decay: accelerator.register_for_checkpointing(schedule)
     history = _load_state(accelerator, out) if out and resume else []
     done = len(history)
-    for epoch in tqdm(range(done + 1, num_epochs + 1), desc="轮", initial=done, total=num_epochs, disable=None):
+    for epoch in tqdm(range(done + 1, num_epochs + 1), desc="轮", initial=done, total=num_epochs, disable=None if accelerator.is_main_process else True):
         start = time.perf_counter()
         train_loss = train_one_epoch(net, train_dataloader, criterion, optimizer, accelerator)
         if decay: schedule.step()
-        scores = evaluate(net, test_dataloader, criterion)
+        scores = evaluate(net, test_dataloader, criterion, accelerator)
         row = dict(epoch=epoch, train_loss=train_loss, test_loss=scores["loss"], iou=scores["iou"], dice=scores["dice"], seconds=time.perf_counter() - start)
         history.append(row)
-        _print_row(row, header=epoch == done + 1)
-        if out:
-            model.save_pretrained(out / "last")
-            if row["iou"] > max((h["iou"] for h in history[:-1]), default=-1): model.save_pretrained(out / "best")
-            _write_history(history, out / "history.csv")
-            _save_state(accelerator, history, out)
+        if accelerator.is_main_process: _print_row(row, header=epoch == done + 1)
+        if out: _save_epoch(model, accelerator, history, out)
+        accelerator.log({k: v for k, v in row.items() if k != "epoch"}, step=epoch)
+    for tracker in accelerator.trackers: tracker.finish()
     return history

@@ -6,7 +6,7 @@
 __all__ = ['mirror_index', 'context', 'bytes_per_pixel', 'plan_tiles', 'predict_tiles', 'predict_image', 'label_instances',
            'DiskArray', 'open_image', 'measure_cells', 'draw_overlay', 'predict_file', 'export_model']
 
-# %% ../nbs/05_predict.ipynb #057a46a5
+# %% ../nbs/05_predict.ipynb #11822724
 import contextlib, csv, logging, os, shutil
 from itertools import product
 from pathlib import Path
@@ -19,7 +19,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 from .data import normalize, read_image
-from .model import UNet, _sizes
+from .model import UNet, _sizes, input_size
 
 # %% ../nbs/05_predict.ipynb #89e3cc25
 def mirror_index(
@@ -271,7 +271,7 @@ class DiskArray:
                 f.seek(self.offset + y * row + start)
                 f.write(line.tobytes())
 
-# %% ../nbs/05_predict.ipynb #f8348d19
+# %% ../nbs/05_predict.ipynb #8b271e76
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # 坏文件由我们来说，不要它另外打印
 
 def open_image(
@@ -283,7 +283,7 @@ def open_image(
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file(): return read_image(path)
     try: page, pages = (tiff := tifffile.TiffFile(path)).pages[0], len(tiff.pages)
-    except (tifffile.TiffFileError, ValueError, IndexError): return read_image(path)  # 由它说清楚文件怎么坏了
+    except (tifffile.TiffFileError, OSError, ValueError, IndexError): return read_image(path)  # 由它说清楚文件怎么坏了
     with tiff:
         if np.prod(page.shape) <= large or pages > 1 or page.dtype not in (np.uint8, np.uint16) or page.shape[2:] not in ((), (3,)): return read_image(path)
         if page.is_memmappable: return DiskArray(path, page.shape, np.dtype(page.dtype).newbyteorder(tiff.byteorder), page.dataoffsets[0])
@@ -381,15 +381,15 @@ def predict_file(
         for end in ("_overlay.png", "_cells.csv", "_label.tif"): os.replace(tmp / (name + end), out / (name + end))
     return len(cells)
 
-# %% ../nbs/05_predict.ipynb #9f4f37cc
+# %% ../nbs/05_predict.ipynb #7cadd658
 def export_model(
     model: UNet,  # 训练好的网络
     path: Path,  # 写到哪里：`.pt2`是torch.export，`.onnx`是ONNX
 ) -> None:
     "导出成边长可变的计算图；输入是`normalize`之后的`(N, C, H, W)`，输出logits；扩展名不认识报`ValueError`"
-    path, (step, offset, loss) = Path(path), _sizes(model.depth, model.padding)
+    path, (step, offset, _) = Path(path), _sizes(model.depth, model.padding)
     if path.suffix not in (".pt2", ".onnx"): raise ValueError(f"{path}的扩展名要是.pt2或.onnx")
-    least = -(-(loss + 1 - offset) // step)
+    least = (input_size(1, model.depth, model.padding) - offset) // step
     size = lambda name: step * torch.export.Dim(name, min=least, max=4096) + offset
     shape = {0: torch.export.Dim("n", max=1024), 2: size("h"), 3: size("w")}
     x = torch.zeros(2, model.in_channels, *(step * (least + k) + offset for k in (1, 2)), device=next(model.parameters()).device)

@@ -26,7 +26,8 @@ from unet_repro.train import train_and_evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, WORK = ROOT / "nbs/results/reproduce", ROOT / "runs/reproduce"
-STEPS, EPOCHS = 1500, 20  # 每次训练1500块，分20轮，每轮测一次
+STEPS = {16: 1500, 32: 1500, 64: 500}  # 各宽度训练多少块；宽度64一块要几秒，只练500块
+EPOCHS = 20  # 分20轮，每轮测一次
 
 ABLATIONS = ("top_left", "no_border", "balance", "no_elastic", "adam", "no_dropout", "resized", "no_ignore", "no_decay", "no_clip", "loud_head", "random")  # 各是什么，见08章
 
@@ -39,6 +40,8 @@ def all_runs():
         runs[name] = dict(recipe=recipe, protocol=protocol, width=width, change=change, seed=seed)
     table = [(recipe, protocol) for recipe in ("paper", "tutorial") for protocol in ("01to02", "02to01", "blocks")]
     for row in table: add(0, 16, *row)
+    for width in (32, 64):
+        for recipe in ("paper", "tutorial"): add(0, width, recipe)
     for seed in (0, 1):
         for change in ABLATIONS: add(seed, 16, "paper", "random" if change == "random" else "01to02", change if change != "random" else None)
         for row in table: add(seed + 1, 16, *row)
@@ -71,7 +74,7 @@ def prepare(run):
     if change == "no_ignore": test.dataset.masks[:] = [np.maximum(m, 0) for m in test.dataset.masks]  # 两边共用这一个列表
     if change == "resized":
         for part in (train, test): part.dataset.transform = v2.Compose([v2.Resize((388, 388)), part.dataset.transform])
-    parts["train_dataloader"] = DataLoader(train, sampler=RandomSampler(train, num_samples=STEPS // EPOCHS))
+    parts["train_dataloader"] = DataLoader(train, sampler=RandomSampler(train, num_samples=STEPS[run["width"]] // EPOCHS))
     return parts | dict(num_epochs=EPOCHS, decay=change != "no_decay")
 
 
@@ -104,7 +107,7 @@ def execute(name, run):
     model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
     history = train_and_evaluate(**parts, out=WORK / name, resume=True)  # 被打断的接着练
     scoring = time.perf_counter()
-    result = run | dict(steps=STEPS, train_frames=len(train), test_frames=len(test), threads=1, plain=score(model, test, run, False), average=score(model, test, run, True), history=history)
+    result = run | dict(steps=STEPS[run["width"]], train_frames=len(train), test_frames=len(test), threads=1, plain=score(model, test, run, False), average=score(model, test, run, True), history=history)
     result |= dict(seconds=sum(h["seconds"] for h in history) + time.perf_counter() - scoring) | _provenance()
     tmp = WORK / f"{name}.json"
     tmp.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -98,19 +98,28 @@ class UNet(nn.Module, PyTorchModelHubMixin):
         "前向计算；通道或尺寸不合法时报`ValueError`"
         self._check(x)
         skips = []
-        for level, block in enumerate(self.encoder):
-            x = block(F.max_pool2d(x, 2) if level else x)
+        for level in range(self.depth + 1):
+            x = self._contract(level, x)
             if level >= self.depth - 1: x = self.dropout(x)
             skips.append(x)
-        for up, block, skip in zip(self.up, self.decoder, skips[-2::-1]):
-            x = up(x)
-            x = block(torch.cat([center_crop(skip, x.shape[-2:]), x], dim=1))
+        for i, skip in enumerate(skips[-2::-1]): x = self._expand(i, x, skip)
         return self.head(x)
 
 # %% ../nbs/01_model.ipynb #a05db79e
 from fastcore.basics import patch
 
 # %% ../nbs/01_model.ipynb #23636821
+@patch
+def _contract(self: UNet, level, x):
+    "收缩路径的一级：池化（第0级不池化）、两次卷积"
+    return self.encoder[level](F.max_pool2d(x, 2) if level else x)
+
+@patch
+def _expand(self: UNet, i, x, skip):
+    "扩展路径的第i步：上采样、裁剪、拼接、两次卷积"
+    x = self.up[i](x)
+    return self.decoder[i](torch.cat([center_crop(skip, x.shape[-2:]), x], dim=1))
+
 @patch
 def _check(self: UNet, x):
     "在门口拦下通道数或边长不合法的输入"

@@ -4,7 +4,7 @@
 一步是前向、交叉熵、反向、SGD（动量0.99），572见方、单通道进两通道出、批量1、单精度。三个网络都是宽64、深4：BasicUNet补零，带它默认的
 实例归一化；Unet用没有归一化的VGG13编码器，通道数与论文最像，边长要16的倍数，给它576。它们都试两种内存排法，取快的；各做四步，轮流，
 取最快的一步。矩阵乘的速率照predict_speed.py量两种。网络的份额是“每秒运算次数÷矩阵乘的速率”，运算次数用FlopCounterMode数。
-管线的用时是从DataLoader里取一块（形变、裁块、权重图），占宽16的网络一步的几成；合成数据与真实数据大小相近，用合成的。
+管线的用时是从DataLoader里取一块（形变、裁块、权重图），占一步的几成，两种配方、三种宽度各量一次；合成数据与真实数据一样大，用合成的。
 """
 import json, os, platform, tempfile, time
 from importlib.metadata import version
@@ -40,16 +40,18 @@ def make_step(model, size=572, layout="channels_last"):
 
 
 def pipeline():
-    "两种配方：取一块的毫秒数，占宽16的网络一步的几成"
+    "两种配方、三种宽度：取一块多少秒，网络走一步多少秒，取一块占几成"
+    rows = []
     with tempfile.TemporaryDirectory() as tmp:
-        data, rows = make_synthetic(Path(tmp) / "data"), {}
-        for recipe in (tutorial_recipe, paper_recipe):
-            parts = recipe(data, "02", 16)
-            loader = parts["train_dataloader"]
-            fetch = min(timed(lambda: list(loader))[1] for _ in range(5)) / len(loader)
-            step = make_step(parts["model"])
-            seconds = min(timed(step)[1] for _ in range(8))
-            rows[recipe.__name__] = dict(fetch=fetch, step=seconds, share=fetch / (fetch + seconds))
+        data = make_synthetic(Path(tmp) / "data")
+        for recipe, make in (("tutorial", tutorial_recipe), ("paper", paper_recipe)):
+            for width in (16, 32, 64):
+                parts = make(data, "02", width)
+                loader, step = parts["train_dataloader"], make_step(parts["model"])
+                fetch = min(timed(lambda: list(loader))[1] for _ in range(5)) / len(loader)
+                seconds = min(timed(step)[1] for _ in range(STEPS))
+                rows.append(dict(recipe=recipe, width=width, fetch=fetch, step=seconds, share=fetch / (fetch + seconds)))
+                print(rows[-1], flush=True)
     return rows
 
 
@@ -78,4 +80,4 @@ def main():
 if __name__ == "__main__":
     result = main()
     (Path(__file__).parents[1] / "nbs/results/train_speed.json").write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result["rows"] + [result["pipeline"]], ensure_ascii=False, indent=1))
+    print(json.dumps(result["rows"], indent=1))

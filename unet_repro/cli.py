@@ -6,7 +6,7 @@
 __all__ = ['plain_errors', 'unet_data', 'tutorial_recipe', 'unet_train', 'unet_evaluate', 'unet_predict']
 
 # %% ../nbs/07_cli.ipynb #50ff6197
-import argparse, contextlib, csv, glob, json, os, platform, subprocess, sys, time
+import argparse, contextlib, csv, glob, json, os, platform, subprocess, sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -105,9 +105,10 @@ def _save_arguments(out, *values):
 
 def _saved_arguments(out):
     "读回被打断的训练的参数"
-    try: saved = json.loads((Path(out) / "args.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e: raise FileNotFoundError(f"{out}里没有可以接着练的训练（args.json读不出来）。检查--resume，或重新训练") from e
-    return out, *(saved[k] for k in _ARGUMENTS)
+    try:
+        saved = json.loads((Path(out) / "args.json").read_text(encoding="utf-8"))
+        return out, *(saved[k] for k in _ARGUMENTS)
+    except (OSError, ValueError, KeyError) as e: raise FileNotFoundError(f"{out}里没有可以接着练的训练（args.json读不出来，或是别的版本写的）。检查--resume，或重新训练") from e
 
 # %% ../nbs/07_cli.ipynb #0c754b5a
 @call_parse
@@ -127,7 +128,7 @@ def unet_train(
 ):
     "在一段录像上训练U-Net，在另一段上测试"
     with plain_errors():
-        start, recipe, precision, state = time.perf_counter(), str(recipe), str(precision), PartialState(cpu=not torch.accelerator.is_available())
+        recipe, precision, state = str(recipe), str(precision), PartialState(cpu=not torch.accelerator.is_available())
         if not state.is_main_process: sys.stdout = open(os.devnull, "w")  # 只有一个进程说话
         if resume: out, data, test_seq, recipe, width, epochs, lr, seed, precision, accumulate, low_memory = _saved_arguments(resume)
         with state.main_process_first(): out, folder = Path(out), find_data(data)
@@ -144,7 +145,7 @@ def unet_train(
         plot_history(history).savefig(out / "curves.png", dpi=120)
         visualize_prediction(model, test, next(model.parameters()).device, idx=len(test) // 2).savefig(out / "prediction.png", dpi=120)
         final = {k: history[-1][k] for k in ("iou", "dice")} | dict(loss=history[-1]["test_loss"])
-        metrics = final | dict(data=folder.name.removesuffix("_train"), test_seq=test_seq, recipe=recipe, seconds=time.perf_counter() - start, width=width,
+        metrics = final | dict(data=folder.name.removesuffix("_train"), test_seq=test_seq, recipe=recipe, seconds=sum(h["seconds"] for h in history), width=width,
                                epochs=epochs, lr=lr, seed=seed, train_frames=len(train), test_frames=len(test), history=history) | _provenance()
         (out / "metrics.json").write_text(json.dumps(metrics, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         print(f"测试录像：IoU {final['iou']:.3f}，Dice {final['dice']:.3f}，共{metrics['seconds']:.0f}秒。打开看：{out / 'prediction.png'}、{out / 'curves.png'}")

@@ -90,7 +90,7 @@ def prepare():
             if cell['cell_type'] == 'markdown': cell['source'] = relink(cell['source'], names, anchors)
             for out in cell.get('outputs', []):
                 for kind in {'text/markdown', 'text/html'} & out.get('data', {}).keys():
-                    out['data'][kind] = unlink_code(relink(out['data'][kind], names, anchors))
+                    out['data'][kind] = [re.sub(r'^\[source\]', '[源码]', l) for l in unlink_code(relink(out['data'][kind], names, anchors))]
         if path.name != 'index.ipynb': nb['cells'].insert(1, downloads(path.name))
         path.unlink()
         (proc/names[path.name]).with_suffix('.ipynb').write_text(json.dumps(nb, ensure_ascii=False, indent=1), encoding='utf-8')

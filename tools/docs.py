@@ -9,6 +9,8 @@ from nbdev.config import get_config
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 
+from finish import finish
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT/'_docs'
 
@@ -52,9 +54,32 @@ def unlink_code(lines):
     plain = lambda m: re.sub(r'\[(`[^`\n]+`)\]\([^)\n]*\)', r'\1', m[0])
     return re.sub(r'^```.*?^```', plain, ''.join(lines), flags=re.M | re.S).splitlines(True)
 
+def downloads(name):
+    "章首的一行：下载、在Colab打开、要先装什么"
+    cfg = get_config()
+    return {'cell_type': 'markdown', 'metadata': {}, 'source': [
+        f'<p class="downloads">运行这一章：<a href="nbs/{name}" download>下载{name}</a>，或<a href="nbs.zip" download>全部笔记</a>（连同它们要读的<code>results/</code>），',
+        f'或<a href="https://colab.research.google.com/github/{cfg.user}/{cfg.repo}/blob/{cfg.branch}/nbs/{name}">在Colab打开</a>；',
+        f'先装上包：<code>pip install git+{cfg.git_url}</code></p>\n']}
+
+def footer():
+    "页脚：版本、提交日期、提交号；不在 git 里时只有版本"
+    cfg = get_config()
+    git = subprocess.run(['git', 'log', '-1', '--format=%cs %h %H'], capture_output=True, text=True).stdout.split()
+    built = f' · {git[0]} · [{git[1]}]({cfg.git_url}/commit/{git[2]})' if git else ''
+    return f'{cfg.lib_name} {cfg.version}{built}'
+
+def write_nav(path, names):
+    "侧栏里的文件名换成改过的；添上页脚"
+    site = yaml.safe_load(path.read_text(encoding='utf-8'))
+    side = site['website']['sidebar']
+    side['contents'] = [names[o].replace('.html', '.ipynb') for o in side['contents']]
+    site['website']['page-footer'] = {'center': footer()}
+    path.write_text(yaml.dump(site, allow_unicode=True), encoding='utf-8')
+
 def prepare():
     "在 _proc 里备好笔记：处理过、改了名、改了链接"
-    sys.path[0] = str(ROOT)  # nbdev 的子进程照抄它，于是导入的是这份检出
+    sys.path.insert(0, str(ROOT))  # nbdev 的子进程照抄它，于是导入的是这份检出
     refresh_quarto_yml()
     proc = proc_nbs(force=True, skip_folder_re=r'^([_.]|Datasets$|runs$)')
     nbs = {p: json.loads(p.read_text(encoding='utf-8')) for p in sorted(proc.glob('*.ipynb'))}
@@ -65,13 +90,11 @@ def prepare():
             if cell['cell_type'] == 'markdown': cell['source'] = relink(cell['source'], names, anchors)
             for out in cell.get('outputs', []):
                 for kind in {'text/markdown', 'text/html'} & out.get('data', {}).keys():
-                    out['data'][kind] = unlink_code(relink(out['data'][kind], names, anchors))
+                    out['data'][kind] = [re.sub(r'^\[source\]', '[源码]', l) for l in unlink_code(relink(out['data'][kind], names, anchors))]
+        if path.name != 'index.ipynb': nb['cells'].insert(1, downloads(path.name))
         path.unlink()
         (proc/names[path.name]).with_suffix('.ipynb').write_text(json.dumps(nb, ensure_ascii=False, indent=1), encoding='utf-8')
-    sidebar = proc/'sidebar.yml'
-    text = sidebar.read_text(encoding='utf-8')
-    for old, new in names.items(): text = text.replace(old, new.replace('.html', '.ipynb'))
-    sidebar.write_text(text, encoding='utf-8')
+    write_nav(proc/'sidebar.yml', names)
     return proc, names
 
 def render(proc):
@@ -80,7 +103,8 @@ def render(proc):
     else:
         try: from smalldocs.site import build
         except ImportError: sys.exit('没有 Quarto，也没有 smalldocs（它要 Python 3.11 或更新）：装上其中一个')
-        for w in build(proc, quiet=True).warnings: print(f'  smalldocs：{w}')
+        for w in build(proc, quiet=True).warnings:
+            if not re.search(r'(html-math-method|respect-user-color-scheme) is ignored', w): print(f'  smalldocs：{w}')
     shutil.rmtree(DOCS, ignore_errors=True)
     shutil.move(proc/'_docs', DOCS)
 
@@ -126,6 +150,7 @@ def main():
     if not bad:
         proc, names = prepare()
         render(proc)
+        finish(DOCS, names)
         bad = list(check_links(names))
     for o in bad: print(f'  {o}')
     if not bad: print(f'  {len(names)} 页，在浏览器里打开 {(DOCS/"index.html").relative_to(ROOT)}')

@@ -335,7 +335,7 @@ class SegmentationDataset(Dataset):
     def _check(self):
         kinds = Counter((i.dtype.name, *i.shape[2:]) for i in self.images)
         for f, image, mask in zip(self.frames, self.images, self.masks):
-            if image.shape[:2] != mask.shape: raise ValueError(f"{f.mask}是{mask.shape}，{f.image}却是{image.shape[:2]}。掩码要与图像一样大")
+            if image.shape[:2] != mask.shape: raise ValueError(f"{f.mask}是{mask.shape}，{f.image}却是{image.shape[:2]}。掩码要与图像一样大（见常见问题“图像与掩码对不上”）")
             if mask.min() == mask.max() != 0: raise ValueError(f"{f.mask}处处是{mask.max()}，没有背景。背景要写0；这一帧标错了就删掉它")
             if (image.dtype.name, *image.shape[2:]) != kinds.most_common(1)[0][0]: raise ValueError(f"{f.image}是{image.dtype}、{image.shape}，与其余的帧不同。统一位数和通道数")
         if len({i.min() for i in self.images} | {i.max() for i in self.images}) == 1: raise ValueError(f"{self.frames[0].image.parent}里的图像处处是同一个灰度，没有东西可学。重新导出")
@@ -420,7 +420,7 @@ def _check_sequence(base_dir, seq, report):
     for n, mask in masks.items():
         f = files["mask"][n]
         if n not in files["image"]: report.problems.append(f"{f}没有对应的图像。补上{base_dir / seq}里的第{n}帧，或删掉这张掩码")
-        elif n in images and images[n].shape[:2] != mask.shape: report.problems.append(f"{f}是{mask.shape}，图像却是{images[n].shape[:2]}。掩码要与图像一样大")
+        elif n in images and images[n].shape[:2] != mask.shape: report.problems.append(f"{f}是{mask.shape}，图像却是{images[n].shape[:2]}。掩码要与图像一样大（见常见问题“图像与掩码对不上”）")
         if mask.min() == mask.max() != 0: report.problems.append(f"{f}处处是{mask.max()}，没有背景。背景要写0")
         elif not mask.any(): report.notes.append(f"{f}是空的：这一帧真的没有细胞吗？")
         elif mask.max() == 255 == mask[mask > 0].min() or len(np.unique(mask)) == 2 and ndimage.label(mask)[1] > 1: binary.append(f)

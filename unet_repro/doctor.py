@@ -59,26 +59,28 @@ def _frames(folder, most=40):
                     if image.shape[:2] == mask.shape and mask.any() and not mask.all() and image.min() < image.max(): frames.append((f, image, mask))
     return frames
 
-# %% ../nbs/09_faq.ipynb #2c4e5137
+# %% ../nbs/09_faq.ipynb #41565341
+def _outline(mask):
+    "与邻居编号不同的像素"
+    return ndimage.maximum_filter(mask, 3) != ndimage.minimum_filter(mask, 3)
+
 def _fringe(mask):
-    "细胞的边缘上，凑不成2×2同号小块的像素占前景的几成"
+    "细胞的轮廓上，凑不成2×2同号小块的像素有几成：手画的、最近邻缩放的不到半成，插过值的一成以上"
     same = (mask[:-1, :-1] == mask[1:, 1:]) & (mask[:-1, 1:] == mask[1:, :-1]) & (mask[:-1, :-1] == mask[1:, :-1])
     whole = np.zeros(mask.shape, bool)
     for rows, cols in product([np.s_[:-1], np.s_[1:]], repeat=2): whole[rows, cols] |= same
-    return (ndimage.binary_dilation(whole & (mask > 0)) & ~whole & (mask > 0)).sum() / (mask > 0).sum()
+    return (ndimage.binary_dilation(whole & (mask > 0)) & ~whole & (mask > 0)).sum() / max(1, (_outline(mask) & (mask > 0)).sum())
 
 def _check_fringe(frames):
     "插过值的掩码"
     for f, _, mask in frames:
-        if (share := _fringe(mask)) > 0.02: yield Finding("resized", f"{f.mask}的前景有{share:.0%}是零碎的边，缩放或有损压缩时插了值", "从原来的掩码重做：最近邻缩放，存成TIFF或PNG，不存JPEG")
+        if (share := _fringe(mask)) > 0.08: yield Finding("resized", f"{f.mask}的细胞轮廓有{share:.0%}是零碎的编号，缩放或有损压缩时插了值", "从原来的掩码重做：最近邻缩放，存成TIFF或PNG，不存JPEG")
 
 # %% ../nbs/09_faq.ipynb #012e89d7
 def _slope(image):
     "每个像素处灰度有多陡，均值0、标准差1"
     slope = ndimage.gaussian_gradient_magnitude(np.atleast_3d(image).mean(2).astype(np.float32), 1.5)
     return (slope - slope.mean()) / slope.std()
-
-def _outline(mask): return ndimage.maximum_filter(mask, 3) != ndimage.minimum_filter(mask, 3)
 
 def _fit(slope, outline):
     "轮廓平移到每个位置时，轮廓上的坡度：标准分的图，和一分合多少"
@@ -107,7 +109,7 @@ def _check_match(frames):
         if found := _better(i, frames, slopes):
             yield Finding("mismatch", "{0}与图像对不上：原位{2:.1f}分，{1}{3:.1f}分".format(f.mask, *found), "重新导出，让同一编号的图像与掩码是同一帧、同样的裁剪与朝向；叠在一起看一眼")
 
-# %% ../nbs/09_faq.ipynb #9c324e20
+# %% ../nbs/09_faq.ipynb #26ccf5f3
 def _thumb(image):
     "64×64的小图：去掉缓慢的明暗，均值0、标准差1"
     small = np.asarray(Image.fromarray(np.atleast_3d(image).mean(2).astype(np.float32)).resize((64, 64), Image.Resampling.BOX))
@@ -120,7 +122,7 @@ def _check_leak(frames, test_seq=None):
     for (f, a), (g, b) in product(thumbs, thumbs):
         if f.seq < g.seq and test_seq in (None, f.seq, g.seq):
             same = max((a * b[::y, ::x]).mean() for y, x in product((1, -1), repeat=2))
-            if same > 0.9: yield Finding("leak", f"{f.image}与{g.image}是同一张（相关{same:.2f}）", "从训练的一边删掉它和它的掩码；先划分，再做数据增强")
+            if same > 0.9: yield Finding("leak", f"{f.image}、{g.image}是同一张（相关{same:.2f}）", "从训练的一边删掉它和它的掩码；先划分，再做数据增强")
 
 # %% ../nbs/09_faq.ipynb #29736b55
 def _open(folder):

@@ -36,7 +36,7 @@ def _decode(path: Path) -> np.ndarray:
         raise OSError(f"读不出{path}（{e}）。文件可能不完整，删掉它重新下载或重新导出") from e
     if path.suffix.lower() in (".tif", ".tiff") and kind != "TIFF":
         raise ValueError(f"{path}的扩展名是{path.suffix}，内容却是{kind}。把它另存为TIFF")
-    if pages > 1: raise ValueError(f"{path}有{pages}页，这里只处理二维图像。把每一页另存为一个文件")
+    if pages > 1: raise ValueError(f"{path}有{pages}页，这里只处理二维图像。把每一页另存为一个文件（见常见问题“我想用自己的图像”）")
     return array
 
 # %% ../nbs/00_data.ipynb #d08e0139
@@ -55,7 +55,7 @@ def read_mask(
     "读一张实例掩码；读不了或类型不对时报`OSError`或`ValueError`"
     mask = _decode(Path(path))
     if mask.ndim != 2 or mask.dtype.kind not in "biu":
-        raise ValueError(f"{path}是{mask.dtype}、形状{mask.shape}，掩码要单通道的整数：0是背景，1、2、3……是细胞编号")
+        raise ValueError(f"{path}是{mask.dtype}、形状{mask.shape}。掩码要单通道的整数：0是背景，1、2、3……是细胞编号（见常见问题“我想用自己的图像”）")
     return mask.astype(np.int32)
 
 # %% ../nbs/00_data.ipynb #625d1aa0
@@ -204,7 +204,7 @@ def download_ctc(
     except (requests.RequestException, ConnectionError) as e:
         response = getattr(e, "response", None)
         why = "连接中断" if response is None else f"HTTP {response.status_code}"
-        raise ConnectionError(f"下载{url}/{name}.zip失败（{why}）。检查网络和名字；再运行一次，会接着已下载的部分继续") from e
+        raise ConnectionError(f"下载{url}/{name}.zip失败（{why}）。检查网络和名字；再运行一次，会接着已下载的部分继续（见常见问题“数据下载不了”）") from e
     _unzip(Path(archive), target)
     Path(archive).unlink()
     return target
@@ -275,7 +275,7 @@ def find_frames(
             raise FileNotFoundError(f"没有文件夹{folder}。{base_dir}里有的序列是{have}，用sequences=选有的，或补齐它")
     images, masks = _numbered(base_dir / seq, "t"), _numbered(seg, "man_seg")
     frames = [Frame(seq, n, images[n], masks[n]) for n in masks if n in images]
-    if not frames: raise FileNotFoundError(f"{seg}里没有能与{base_dir / seq}配成对的掩码（{len(images)}张图像，{len(masks)}张掩码）。掩码要叫man_seg021.tif，图像要叫t021.tif，编号相同")
+    if not frames: raise FileNotFoundError(f"{seg}里没有能与{base_dir / seq}配成对的掩码（{len(images)}张图像，{len(masks)}张掩码）。掩码要叫man_seg021.tif，图像要叫t021.tif，编号相同（见常见问题“我想用自己的图像”）")
     return frames
 
 # %% ../nbs/00_data.ipynb #017d7745
@@ -293,8 +293,8 @@ class Tile(v2.Transform):
         "选窗口的左上角"
         h, w = flat_inputs[0].shape[-2:]
         context = (self.image_size - self.mask_size) // 2
-        if min(h, w) <= context: raise ValueError(f"图像{h}×{w}太小：镜像{context}像素的上下文，边长至少要{context + 1}。放大图像，或用浅一些的网络（depth小，上下文就小）")
-        if min(h, w) < self.mask_size: raise ValueError(f"图像{h}×{w}比窗口{self.mask_size}×{self.mask_size}小。用小一些的窗口，如Tile(188, 4)，合法的尺寸见input_size")
+        if min(h, w) <= context: raise ValueError(f"图像{h}×{w}太小：镜像{context}像素的上下文，边长至少要{context + 1}。放大图像，或用浅一些的网络（depth小，上下文就小；见常见问题“边长不合法，图像太小”）")
+        if min(h, w) < self.mask_size: raise ValueError(f"图像{h}×{w}比窗口{self.mask_size}×{self.mask_size}小。用小一些的窗口，如Tile(188, 4)，合法的尺寸见input_size（见常见问题“边长不合法，图像太小”）")
         top, left = (int(torch.randint(n - self.mask_size + 1, ())) if self.random else (n - self.mask_size) // 2 for n in (h, w))
         return dict(top=top, left=left)
 
@@ -335,7 +335,7 @@ class SegmentationDataset(Dataset):
     def _check(self):
         kinds = Counter((i.dtype.name, *i.shape[2:]) for i in self.images)
         for f, image, mask in zip(self.frames, self.images, self.masks):
-            if image.shape[:2] != mask.shape: raise ValueError(f"{f.mask}是{mask.shape}，{f.image}却是{image.shape[:2]}。掩码要与图像一样大")
+            if image.shape[:2] != mask.shape: raise ValueError(f"{f.mask}是{mask.shape}，{f.image}却是{image.shape[:2]}。掩码要与图像一样大（见常见问题“图像与掩码对不上”）")
             if mask.min() == mask.max() != 0: raise ValueError(f"{f.mask}处处是{mask.max()}，没有背景。背景要写0；这一帧标错了就删掉它")
             if (image.dtype.name, *image.shape[2:]) != kinds.most_common(1)[0][0]: raise ValueError(f"{f.image}是{image.dtype}、{image.shape}，与其余的帧不同。统一位数和通道数")
         if len({i.min() for i in self.images} | {i.max() for i in self.images}) == 1: raise ValueError(f"{self.frames[0].image.parent}里的图像处处是同一个灰度，没有东西可学。重新导出")
@@ -414,16 +414,19 @@ def _check_sequence(base_dir, seq, report):
     files = {k: _numbered(d, p) for k, d, p in [("image", base_dir / seq, "t"), ("mask", seg, "man_seg"), ("track", seg.parent / "TRA", "man_track")]}
     images = {n: a for n, f in files["image"].items() if (a := _try_read(read_image, f, report)) is not None}
     masks = {n: a for n, f in files["mask"].items() if (a := _try_read(read_mask, f, report)) is not None}
-    unlabelled = []
+    for n, image in images.items():
+        if image.min() == image.max(): report.problems.append(f"{files['image'][n]}处处是{image.min()}，是空白的。重新导出，或连同掩码一起删掉")
+    unlabelled, binary = [], []
     for n, mask in masks.items():
         f = files["mask"][n]
         if n not in files["image"]: report.problems.append(f"{f}没有对应的图像。补上{base_dir / seq}里的第{n}帧，或删掉这张掩码")
-        elif n in images and images[n].shape[:2] != mask.shape: report.problems.append(f"{f}是{mask.shape}，图像却是{images[n].shape[:2]}。掩码要与图像一样大")
+        elif n in images and images[n].shape[:2] != mask.shape: report.problems.append(f"{f}是{mask.shape}，图像却是{images[n].shape[:2]}。掩码要与图像一样大（见常见问题“图像与掩码对不上”）")
         if mask.min() == mask.max() != 0: report.problems.append(f"{f}处处是{mask.max()}，没有背景。背景要写0")
         elif not mask.any(): report.notes.append(f"{f}是空的：这一帧真的没有细胞吗？")
-        if set(np.unique(mask)) == {0, 255}: report.notes.append(f"{f}只有0和255：能训练，但分不出挨在一起的细胞。要实例编号就用连通域标号")
+        elif mask.max() == 255 == mask[mask > 0].min() or len(np.unique(mask)) == 2 and ndimage.label(mask)[1] > 1: binary.append(f)
         if n in files["track"] and (track := _try_read(read_mask, files["track"][n], report)) is not None and track.shape == mask.shape:
             unlabelled += [(n, int(i)) for i in np.unique(track[track > 0]) if not mask[track == i].any()]
+    if 2 * len(binary) > len(masks): report.notes.append(f"{seq}的掩码只分前景和背景（{len(binary)}张各只有一个编号，如{binary[0]}）：能训练，但挨着的细胞分不开，SEG没有意义。给每个细胞一个编号，可以用连通域（见常见问题“掩码是0和255，Target out of bounds”）")
     if unlabelled: report.notes.append(f"{seq}里有{len(unlabelled)}个细胞只有TRA标记、没有SEG轮廓（帧 {sorted({n for n, _ in unlabelled})}）：会被当成背景")
     stats = lambda values: "、".join(str(k) for k in sorted(set(values))) or "无"
     report.rows.append({"seq": seq, "图像": f"{len(files['image'])}张，{stats(f'{a.shape}' for a in images.values())}，{stats(a.dtype.name for a in images.values())}",
@@ -435,7 +438,7 @@ def _check_sequence(base_dir, seq, report):
 def check_dataset(
     base_dir: Path,  # 数据集的文件夹
 ) -> DatasetReport:  # 体检报告；`report.problems`空着才算健康
-    "检查挑战赛布局的数据集：配对、大小、类型、编号、前景、漏标；只看不改"
+    "检查挑战赛布局的数据集：配对、大小、类型、编号、前景、漏标，最后像训练那样打开一遍；只看不改"
     base_dir = Path(base_dir)
     report = DatasetReport(base_dir)
     if not base_dir.is_dir(): report.problems.append(f"没有文件夹{base_dir.absolute()}。用find_data找数据，或用unet_data download下载"); return report
@@ -444,4 +447,5 @@ def check_dataset(
     for seq in sequences: _check_sequence(base_dir, seq, report)
     for row in report.rows:
         if not row["成对"]: report.problems.append(f"序列{row['seq']}里没有一对图像和掩码。图像叫t021.tif，掩码叫man_seg021.tif，编号相同")
+    if not report.problems: _try_read(lambda folder: SegmentationDataset(folder, sequences=tuple(sequences)), base_dir, report)
     return report

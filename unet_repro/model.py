@@ -49,7 +49,7 @@ def output_size(
     if n > loss and (n - offset) % step == 0: return n - loss
     low = (n - offset) // step * step + offset
     legal = [m for m in (low, low + step) if m > loss] or [input_size(1, depth, padding)]
-    raise ValueError(f"边长{n}不合法，最近的合法边长是{'和'.join(map(str, legal))}（每次池化都要遇到偶数）")
+    raise ValueError(f"边长{n}不合法，最近的合法边长是{'和'.join(map(str, legal))}（每次池化都要遇到偶数；见常见问题“边长不合法，图像太小”）")
 
 def input_size(
     n: int,  # 想要的输出边长，像素
@@ -124,7 +124,7 @@ def _expand(self: UNet, i, x, skip):
 def _check(self: UNet, x):
     "在门口拦下通道数或边长不合法的输入"
     if x.ndim != 4 or x.shape[1] != self.in_channels:
-        raise ValueError(f"要(N, {self.in_channels}, H, W)的输入，得到{tuple(x.shape)}。图像有几个通道，就用UNet(in_channels=几)")
+        raise ValueError(f"要(N, {self.in_channels}, H, W)的输入，得到{tuple(x.shape)}。图像有几个通道，就用UNet(in_channels=几)（见常见问题“灰度还是RGB”）")
     for n in x.shape[-2:]: output_size(n, self.depth, self.padding)
 
 # %% ../nbs/01_model.ipynb #6a371572

@@ -67,7 +67,7 @@ def plan_tiles(
             if side(s) * side(t) * bytes_per_pixel(model) <= max_memory}
     if not area:
         least = np.prod([side(min(c.values())) for c in cuts]) * bytes_per_pixel(model)
-        raise ValueError(f"max_memory={max_memory}字节放不下最小的一块。至少给{least}字节，或换窄一些的网络")
+        raise ValueError(f"max_memory={max_memory}字节放不下最小的一块。至少给{least}字节，或换窄一些的网络（见常见问题“内存不够”）")
     s, t = min(area, key=area.get)
     return [(slice(y, y + s + extra), slice(x, x + t + extra))
             for y in range(0, max(1, spans[0]), s or 1) for x in range(0, max(1, spans[1]), t or 1)]
@@ -113,7 +113,7 @@ def _check_fit(model, image):
         print("注意：模型要灰度，图像是RGB，已按亮度转成灰度" if have == 3 else "注意：模型要RGB，图像是灰度，已复制成三个通道")
     some = image[::len(image) // 256 + 1, ::image.shape[1] // 256 + 1]
     if ((some < low) | (some > high)).mean() > 0.5 or image.dtype.kind == "f" and some.max() <= 1 < high - low:
-        print(f"注意：图像的灰度是{some.min():g}到{some.max():g}，与模型的尺子{low:g}到{high:g}不合。给原来的灰度，不要先归一化，位数也要与训练时相同")
+        print(f"注意：图像的灰度是{some.min():g}到{some.max():g}，与模型的尺子{low:g}到{high:g}不合。给原来的灰度，不要先归一化，位数也要与训练时相同（见常见问题“练得好好的，预测却不对”）")
 
 def _fit_channels(tile, channels):
     "灰度与RGB互换"

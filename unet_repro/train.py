@@ -42,10 +42,10 @@ def _loss(model, criterion, batch):
     images, *targets = batch
     outputs = model(images.contiguous(memory_format=torch.channels_last))
     if outputs.shape[-2:] != targets[0].shape[-2:]:
-        raise ValueError(f"网络输出{tuple(outputs.shape[-2:])}，掩码却是{tuple(targets[0].shape[-2:])}。输入572配掩码388，用Tile(输入边长, output_size(输入边长))裁")
+        raise ValueError(f"网络输出{tuple(outputs.shape[-2:])}，掩码却是{tuple(targets[0].shape[-2:])}。输入572配掩码388，用Tile(输入边长, output_size(输入边长))裁（见常见问题“输出比输入小，572进388出”）")
     loss = criterion(outputs, *targets)
     if not torch.isfinite(loss):
-        raise FloatingPointError(f"损失成了{loss.item()}。常见原因：学习率太大（试试除以10）、图像里有NaN、权重图里有无穷大。上一轮存下的模型没有受影响")
+        raise FloatingPointError(f"损失成了{loss.item()}。常见原因：学习率太大（试试除以10）、图像里有NaN、权重图里有无穷大。上一轮存下的模型没有受影响（见常见问题“损失成了NaN”）")
     return outputs, loss
 
 def _batches(dataloader, accelerator, desc):

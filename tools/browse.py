@@ -49,15 +49,18 @@ def visit(page, url, site):
     return seen | {'requests': len(asked)}
 
 def search(page, site, term, where):
-    "在首页的搜索框里搜一个词，点第一个结果"
+    "在首页的搜索框里搜一个词，看结果写得清不清楚，点第一个"
     page.goto(site + 'index.html')
     page.locator('#quarto-search input').first.fill(term)
     first = page.locator('.search-result, .search-result-link').first
     try: first.wait_for(timeout=5000)
-    except Exception: return f'搜“{term}”：没有结果'
+    except Exception:
+        yield f'搜“{term}”：没有结果'
+        return
+    for o in page.evaluate(f'{LOOK}\nlook()')['bad']: yield f'搜“{term}”的结果：{o}'
     first.click()
     page.wait_for_load_state()
-    if not page.url.startswith(site + where): return f'搜“{term}”：第一个结果是{unquote(page.url)}，应该在{where}'
+    if not page.url.startswith(site + where): yield f'搜“{term}”：第一个结果是{unquote(page.url)}，应该在{where}'
 
 def sidebar(page, site):
     "手机上，点一下目录按钮，目录就出来"
@@ -65,7 +68,7 @@ def sidebar(page, site):
     try:
         page.locator('.quarto-btn-toggle').first.click(timeout=5000)
         page.locator('#quarto-sidebar a[href*="model.html"]').click(timeout=5000)
-    except Exception: return '手机上打不开目录'
+    except Exception: yield '手机上打不开目录'
 
 def broken(page, site, seen):
     "站内的链接：文件都在，锚点都有"
@@ -90,12 +93,12 @@ def browse(browser, docs, names, terms):
             bad += [f'{name}（{width}像素，{scheme}）：{o}' for o in one['bad']]
             for k in count: count[k] += one[k]
             lowest = min(lowest, one['lowest'])
-        if (width, scheme) == VIEWS[0]:
-            bad += [*broken(page, site, seen), *filter(None, [search(page, site, *o) for o in terms.items()])]
-            links = sum(len(o['links']) for o in seen.values())
-        if (width, scheme) == VIEWS[-1]: bad += filter(None, [sidebar(page, site)])
+        for term, where in terms.items() if width == VIEWS[0][0] else (): bad += search(page, site, term, where)
+        if width == VIEWS[-1][0]: bad += sidebar(page, site)
+        if (width, scheme) == VIEWS[0]: bad += broken(page, site, seen)
         context.close()
-    return bad, count | {'lowest': lowest, 'links': links}
+    count['links'] = sum(len(o['links']) for o in seen.values())
+    return bad, count | {'lowest': lowest}
 
 def main(browser):
     "看整个网站，打印个数"

@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 import yaml
 from nbdev.config import get_config
+from nbdev.doclinks import NbdevLookup
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 
@@ -24,11 +25,12 @@ def check_sidebar():
     for name in sorted(there - listed): yield f'nbs/sidebar.yml 缺 {name}，添一行'
     for name in sorted(listed - there): yield f'nbs/sidebar.yml 多了 {name}：没有这本笔记'
 
-def take_name(nb):
-    "nbdev 定的网页名字，例如 model.html；从头信息里拿走，文件名会直接用它"
+def take_name(path, nb):
+    "nbdev 定的网页名字，例如 model.html；从头信息里拿走，文件名会直接用它。标题添上章号，正文里说的“01章”才找得到"
     cell = nb['cells'][0]
     meta = yaml.safe_load(''.join(cell['source']).strip().strip('-'))
     name = meta.pop('output-file')
+    if number := re.match(r'\d+', path.name): meta['title'] = f'{number[0]}：{meta["title"]}'
     cell['source'] = f'---\n{yaml.dump(meta, allow_unicode=True)}---\n'.splitlines(True)
     return name
 
@@ -48,6 +50,15 @@ def relink(lines, names, anchors):
     text = re.sub(rf'(\]\(|href="){site}([\w-]+\.html)#([\w.]+)', local, ''.join(lines))
     text = re.sub(r'(\]\(|href=")(?:\./)?([\w-]+\.ipynb)', lambda m: m[1] + names.get(m[2], m[2]), text)
     return text.splitlines(True)
+
+def link_names(lines):
+    "反引号里的名字链到它的参考。nbdev 也做，但它遇到含空格的代码会配错反引号，漏掉同一行后面的名字；标题里不留链接"
+    lookup, text = NbdevLookup(), ''.join(lines)
+    def name(m):
+        url = m[1] and m[1][0] != '_' and lookup.doc(re.sub(r'\(.*\)$', '', m[1]))
+        return f'[{m[0]}]({url})' if url else m[0]
+    text = re.sub(r'^```.*?^```|\[[^\]\n]*\]\([^)\n]*\)|`([^`\n]+)`', name, text, flags=re.M | re.S)
+    return re.sub(r'^#+ .*', lambda m: re.sub(r'\[(`[^`]+`)\]\([^)]*\)', r'\1', m[0]), text, flags=re.M).splitlines(True)
 
 def unlink_code(lines):
     "代码块里不能有链接：nbdev给签名注释里的名字也加了，去掉"
@@ -83,11 +94,11 @@ def prepare():
     refresh_quarto_yml()
     proc = proc_nbs(force=True, skip_folder_re=r'^([_.]|Datasets$|runs$)')
     nbs = {p: json.loads(p.read_text(encoding='utf-8')) for p in sorted(proc.glob('*.ipynb'))}
-    names = {p.name: take_name(nb) for p, nb in nbs.items()}
+    names = {p.name: take_name(p, nb) for p, nb in nbs.items()}
     anchors = {names[p.name]: shown(nb) for p, nb in nbs.items()}
     for path, nb in nbs.items():
         for cell in nb['cells']:
-            if cell['cell_type'] == 'markdown': cell['source'] = relink(cell['source'], names, anchors)
+            if cell['cell_type'] == 'markdown': cell['source'] = relink(link_names(cell['source']), names, anchors)
             for out in cell.get('outputs', []):
                 for kind in {'text/markdown', 'text/html'} & out.get('data', {}).keys():
                     out['data'][kind] = [re.sub(r'^\[source\]', '[源码]', l) for l in unlink_code(relink(out['data'][kind], names, anchors))]

@@ -321,7 +321,7 @@ class SegmentationDataset(Dataset):
         base_dir: Path,  # 数据集的文件夹，里面有`01`、`01_GT/SEG`……
         transform=None,  # 同时作用于图像和实例掩码的v2变换；`None`是居中的`Tile()`
         sequences: tuple = ("01", "02"),  # 用哪几段录像
-        value_range: tuple | None = None,  # 变到-1和1的两个灰度值；`None`用全部图像的0.1%和99.9%分位数
+        value_range: tuple | None = None,  # 变到-1和1的两个灰度值；`None`用各帧灰度的0.1%和99.9%分位数
     ):
         self.transform = transform or Tile()
         self.frames = [f for seq in sequences for f in find_frames(base_dir, seq)]

@@ -64,7 +64,7 @@ def input_size(
 def init_he(
     module: nn.Module,  # 就地初始化它里面的每个卷积
 ) -> None:
-    "权重取自N(0, 2/N)，N是每个输出的输入个数，偏置为零；论文第3节"
+    "权重取自均值0、方差2/n的正态分布，n是每个输出的输入个数；偏置为零；论文第3节"
     for m in module.modules():
         if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)):
             taps = m.in_channels * (9 if m.kernel_size == (3, 3) else 1)  # 2×2步幅2的转置卷积：每个输出只有一个输入像素

@@ -188,14 +188,14 @@ def _find_zero(found, masks):
 
 # %% ../nbs/09_faq.ipynb #736140e9
 def _find_range(net, images, masks, found, said):
-    "模型的尺子不合这些图像"
+    "模型记住的灰度范围不合这些图像"
     if notes := [_finding(line) for line in said.splitlines() if ENTRIES["range"] in line]: return notes[0]
     (low, high), (a, b), other = net.value_range, np.percentile(np.concatenate([i.ravel() for i in images]), [0.1, 99.9]), copy.deepcopy(net)
     if min(high, b) - max(low, a) > 0.6 * (max(high, b) - min(low, a)): return
     other.value_range = a, b
     before, after = (np.mean([iou(p > 0.5, m) for p, m in zip(ps, masks)]) for ps in (found, _probe(other, images)[0]))
     if after > max(before + 0.1, 0.3):
-        return Finding("range", f"模型的尺子是{low:g}到{high:g}，这些图像是{a:g}到{b:g}；按前者IoU {before:.2f}，按后者{after:.2f}", "建模型时写UNet(value_range=dataset.value_range)，重新存盘；预测给原来的灰度和位数")
+        return Finding("range", f"模型记住的灰度范围是{low:g}到{high:g}，这些图像是{a:g}到{b:g}；按前者IoU {before:.2f}，按后者{after:.2f}", "建模型时写UNet(value_range=dataset.value_range)，重新存盘；预测给原来的灰度和位数")
 
 # %% ../nbs/09_faq.ipynb #990096a4
 def _check_model(net, history, args, frames):

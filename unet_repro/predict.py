@@ -106,14 +106,14 @@ def _to_array(image):
 
 # %% ../nbs/05_predict.ipynb #2a1af739
 def _check_fit(model, image):
-    "图像与模型合不合：通道不同就说一声，换不了报`ValueError`；灰度多半在模型的尺子之外也说一声"
+    "图像与模型合不合：通道不同就说一声，换不了报`ValueError`；灰度多半在模型记住的范围之外也说一声"
     have, (low, high) = 3 if image.ndim == 3 else 1, model.value_range
     if have != model.in_channels:
         if model.in_channels not in (1, 3): raise ValueError(f"模型要{model.in_channels}个通道，图像有{have}个。换一个in_channels={have}的模型")
         print("注意：模型要灰度，图像是RGB，已按亮度转成灰度" if have == 3 else "注意：模型要RGB，图像是灰度，已复制成三个通道")
     some = image[::len(image) // 256 + 1, ::image.shape[1] // 256 + 1]
     if ((some < low) | (some > high)).mean() > 0.5 or image.dtype.kind == "f" and some.max() <= 1 < high - low:
-        print(f"注意：图像的灰度是{some.min():g}到{some.max():g}，与模型的尺子{low:g}到{high:g}不合。给原来的灰度，不要先归一化，位数也要与训练时相同（见常见问题“练得好好的，预测却不对”）")
+        print(f"注意：图像的灰度是{some.min():g}到{some.max():g}，与模型记住的灰度范围{low:g}到{high:g}不合。给原来的灰度，不要先归一化，位数也要与训练时相同（见常见问题“练得好好的，预测却不对”）")
 
 def _fit_channels(tile, channels):
     "灰度与RGB互换"

@@ -22,7 +22,9 @@ def formulas(page):
         return re.sub(r'((?:&#x0003D;|&#x00028;)</mo>)<mo>(&#x02212;)</mo>', r'\1<mi>\2</mi>', text)  # 负号不是减号
     def name(m): return f'{THIN}<mi>{m[1]}</mi>{m[2] or ""}{THIN if m[3] else ""}'
     page = re.sub(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', mathml, page, flags=re.S)
-    return re.sub(r'<m[io][^>]*>([a-z]{2,})</m[io]>(<mo>&#8289;</mo></mrow>)?(?=(<m[in])|)', name, page)
+    page = re.sub(r'<m[io][^>]*>([a-z]{2,})</m[io]>(<mo>&#8289;</mo></mrow>)?(?=(<m[in])|)', name, page)
+    inline = r'(?:<span class="math inline">)?<math(?:(?!</math>).)*</math>(?:</span>)?'
+    return re.sub(rf'({inline}[，。；：、）！？”]+)', r'<span class="text-nowrap">\1</span>', page)  # 标点不落到下一行的开头
 
 def chinese(page):
     "界面上的英文换成中文"

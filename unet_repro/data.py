@@ -49,6 +49,7 @@ def read_image(
         raise ValueError(f"{path}是{image.dtype}、形状{image.shape}。另存为8位或16位的灰度或RGB图像")
     return image
 
+# %% ../nbs/00_data.ipynb #c90f0c65
 def read_mask(
     path: Path,  # 整数掩码文件
 ) -> np.ndarray:  # `(H, W)`，0是背景，其余是细胞编号
@@ -251,10 +252,10 @@ def show_images(
 # %% ../nbs/00_data.ipynb #9c6561d4
 class Frame(NamedTuple):
     "一帧有标注的图像"
-    seq: str
-    number: int
-    image: Path
-    mask: Path
+    seq: str  # 序列，如`"01"`
+    number: int  # 编号
+    image: Path  # 图像
+    mask: Path  # SEG掩码
 
 def _numbered(folder, prefix):
     "文件夹里形如`prefix数字.tif`的文件，按编号"
@@ -391,10 +392,10 @@ def split_by_sequence(
 @dataclass
 class DatasetReport:
     "数据集的体检报告；`print`出来给人看"
-    folder: Path
-    rows: list = field(default_factory=list)
-    notes: list = field(default_factory=list)
-    problems: list = field(default_factory=list)
+    folder: Path  # 数据集的文件夹
+    rows: list = field(default_factory=list)  # 每段录像一个字典
+    notes: list = field(default_factory=list)  # 留意：能训练，但要知道
+    problems: list = field(default_factory=list)  # 问题：要先治
 
     def __str__(self):
         lines = [f"数据集 {self.folder}"]

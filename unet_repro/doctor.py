@@ -59,13 +59,13 @@ def _frames(folder, most=20):
                     if image.shape[:2] == mask.shape and mask.any() and not mask.all() and image.min() < image.max(): frames.append((f, image, mask))
     return frames
 
-# %% ../nbs/09_faq.ipynb #41565341
+# %% ../nbs/09_faq.ipynb #ea204c02
 def _outline(mask):
     "与邻居编号不同的像素"
     return ndimage.maximum_filter(mask, 3) != ndimage.minimum_filter(mask, 3)
 
 def _fringe(mask):
-    "细胞的轮廓上，凑不成2×2同号小块的像素有几成：手画的、最近邻缩放的不到半成，插过值的一成以上"
+    "细胞的轮廓上，凑不成2×2同号小块的像素有几成；手画的、最近邻缩放的没有几个"
     same = (mask[:-1, :-1] == mask[1:, 1:]) & (mask[:-1, 1:] == mask[1:, :-1]) & (mask[:-1, :-1] == mask[1:, :-1])
     whole = np.zeros(mask.shape, bool)
     for rows, cols in product([np.s_[:-1], np.s_[1:]], repeat=2): whole[rows, cols] |= same

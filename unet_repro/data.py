@@ -213,6 +213,7 @@ def download_ctc(
 # %% ../nbs/00_data.ipynb #88064a34
 def find_data(
     name: str = "PhC-C2DH-U373",  # 数据集的名字，或它的文件夹
+    synthesize: bool = True,  # 找不到时合成一套；否则报`FileNotFoundError`
 ) -> Path:  # 数据集的文件夹
     "依次按参数、`UNET_REPRO_DATA`、`./Datasets`、`../Datasets`找数据集；都没有就合成一套"
     given, env = Path(name), os.environ.get("UNET_REPRO_DATA")
@@ -223,6 +224,7 @@ def find_data(
         for folder in (Path(root) / name, Path(root) / f"{name}_train"):
             if folder.is_dir(): return folder
     if env and (Path(env) / "01").is_dir(): return Path(env)
+    if not synthesize: raise FileNotFoundError(f"没有找到{name}。检查名字和路径，或用unet_data download下载")
     folder = Path("Datasets/Synthetic")
     print(f"没有找到{name}，用合成数据{folder}代替（要真实数据：unet_data download {name}）")
     return folder if folder.exists() else make_synthetic(folder)
@@ -340,7 +342,7 @@ class SegmentationDataset(Dataset):
             if mask.min() == mask.max() != 0: raise ValueError(f"{f.mask}处处是{mask.max()}，没有背景。背景要写0；这一帧标错了就删掉它")
             if (image.dtype.name, *image.shape[2:]) != kinds.most_common(1)[0][0]: raise ValueError(f"{f.image}是{image.dtype}、{image.shape}，与其余的帧不同。统一位数和通道数")
         if len({i.min() for i in self.images} | {i.max() for i in self.images}) == 1: raise ValueError(f"{self.frames[0].image.parent}里的图像处处是同一个灰度，没有东西可学。重新导出")
-        if not any(m.any() for m in self.masks): raise ValueError(f"{self.frames[0].mask.parent}里的掩码全是空的，没有细胞可学")
+        if not any(m.any() for m in self.masks): raise ValueError(f"{self.frames[0].mask.parent}里的掩码全是空的，没有细胞可学。背景写0，每个细胞写一个编号")
 
     def __len__(self): return len(self.frames)
 

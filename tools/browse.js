@@ -2,6 +2,7 @@
 function look() {
   const all = (sel) => [...document.querySelectorAll(sel)];
   const bad = [], root = document.documentElement, main = document.querySelector("main");
+  all("details").forEach((e) => { e.open = true; });  // 折起来的答案也看
   const name = (e) => `${e.tagName.toLowerCase()}${e.id ? "#" + e.id : ""}“${(e.alt || e.textContent).trim().slice(0, 20)}”`;
 
   // 语言和界面上的字

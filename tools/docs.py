@@ -69,9 +69,9 @@ def downloads(name):
     "章首的一行：下载、在Colab打开、要先装什么"
     cfg = get_config()
     return {'cell_type': 'markdown', 'metadata': {}, 'source': [
-        f'<p class="downloads">运行这一章：<a href="nbs/{name}" download>下载{name}</a>，或<a href="nbs.zip" download>全部笔记</a>（连同它们要读的<code>results/</code>），',
+        f'<p class="downloads">运行这一章：<a href="nbs/{name}" download>下载{name}</a>，或<a href="nbs.zip" download>全部笔记</a>，',
         f'或<a href="https://colab.research.google.com/github/{cfg.user}/{cfg.repo}/blob/{cfg.branch}/nbs/{name}">在Colab打开</a>；',
-        f'先装上包：<code>pip install git+{cfg.git_url}</code></p>\n']}
+        f'先<code>git clone {cfg.git_url} &amp;&amp; pip install ./{cfg.repo}</code>，在<code>{cfg.repo}/nbs</code>里运行（Colab里用<code>%cd</code>进去），有几章要读那里的<code>results/</code></p>\n']}
 
 def footer():
     "页脚：版本、提交日期、提交号；不在 git 里时只有版本"

@@ -16,10 +16,15 @@ THIN = '<mspace width="0.167em"></mspace>'
 
 def formulas(page):
     "smalldocs 留给 KaTeX 的公式变成 MathML（Quarto 的已经是）；函数名两边补上 TeX 有而 MathML 没有的空隙"
-    def mathml(m): return convert(html.unescape(m[2]), display={'inline': 'inline', 'display': 'block'}[m[1]])
+    def mathml(m):
+        text = convert(html.unescape(m[2]), display={'inline': 'inline', 'display': 'block'}[m[1]])
+        text = re.sub(r'<mo[^>]*>(&#x0002F;|&#x0007C;)</mo>', r'<mi>\1</mi>', text)                     # 斜杠和竖线两边不空
+        return re.sub(r'((?:&#x0003D;|&#x00028;)</mo>)<mo>(&#x02212;)</mo>', r'\1<mi>\2</mi>', text)  # 负号不是减号
     def name(m): return f'{THIN}<mi>{m[1]}</mi>{m[2] or ""}{THIN if m[3] else ""}'
     page = re.sub(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', mathml, page, flags=re.S)
-    return re.sub(r'<m[io][^>]*>([a-z]{2,})</m[io]>(<mo>&#8289;</mo></mrow>)?(?=(<m[in])|)', name, page)
+    page = re.sub(r'<m[io][^>]*>([a-z]{2,})</m[io]>(<mo>&#8289;</mo></mrow>)?(?=(<m[in])|)', name, page)
+    inline = r'(?:<span class="math inline">)?<math(?:(?!</math>).)*</math>(?:</span>)?'
+    return re.sub(rf'({inline}[，。；：、）！？”]+)', r'<span class="text-nowrap">\1</span>', page)  # 标点不落到下一行的开头
 
 def chinese(page):
     "界面上的英文换成中文"
@@ -37,6 +42,6 @@ def finish(docs, names):
     for path in docs.rglob('smalldocs.js'):
         js = path.read_text(encoding='utf-8')
         path.write_text(re.sub(r'(?<=[">])(Copied!|Copy to Clipboard|Anchor|No results)(?=["<])', lambda m: WORDS[m[1]], js), encoding='utf-8')
-    for name in names: shutil.copy2(ROOT/'nbs'/name, (docs/'nbs').mkdir(exist_ok=True) or docs/'nbs')
     shutil.copytree(ROOT/'nbs'/'results', docs/'nbs'/'results')
+    for name in names: shutil.copy2(ROOT/'nbs'/name, docs/'nbs')
     shutil.make_archive(str(docs/'nbs'), 'zip', docs, 'nbs')

@@ -15,6 +15,7 @@ from nbdev.process import NBProcessor
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT/'nbs'
+SECONDS = NBS/'results'/'chapters.json'  # --write 时每本跑了几秒，首页用
 FLAGS = set(get_config(path=ROOT).tst_flags.split())
 
 JOBS = 2     # 同时跑两本
@@ -188,13 +189,14 @@ def main():
 
     os.chdir(ROOT)
     paths = [NBS/f'{Path(n).stem}.ipynb' for n in args.names] or sorted(NBS.glob('*.ipynb'))
-    ran = failed = compared = 0
+    ran, failed, compared, took = 0, 0, 0, {}
     with ThreadPoolExecutor(JOBS) as pool:
         for path, (nb, n, error, seconds) in zip(paths, pool.map(lambda p: run(p, args), paths)):
             bad, c = report(path, nb, error, compare=not (args.write or args.data))
-            if args.write and not error: save(path, nb)
+            if args.write and not error: save(path, nb); took[path.stem] = round(seconds)
             print(f'  {path.stem}：{n} 个单元格，{seconds:.0f} 秒', flush=True)
             ran, failed, compared = ran + n, failed + bad, compared + c
+    if args.write: SECONDS.write_text(json.dumps({**json.loads(SECONDS.read_text()), **took}, indent=1, sort_keys=True) + '\n')
     print(f'{len(paths)} 本笔记，跑了 {ran} 个单元格，{failed} 个没通过，比对了 {compared} 处输出')
     return bool(failed)
 

@@ -139,7 +139,7 @@ def unet_train(
         print(f"数据{folder}：训练{len(train)}帧，测试{len(test)}帧（序列{test_seq}）；网络{sum(p.numel() for p in model.parameters()):,}个参数")
         if not resume and state.is_main_process: _save_arguments(out, data, test_seq, recipe, width, epochs, lr, seed, precision, accumulate, low_memory)
         if low_memory: checkpoint_activations(model)
-        history = train_and_evaluate(**parts, num_epochs=epochs, out=out, resume=bool(resume), precision=precision, accumulate=accumulate)
+        history = train_and_evaluate(**parts, num_epochs=epochs, decay=True, out=out, resume=bool(resume), precision=precision, accumulate=accumulate)
         state.wait_for_everyone(); state.destroy_process_group()
         if not state.is_main_process: return
         plot_history(history).savefig(out / "curves.png", dpi=120)
@@ -174,7 +174,7 @@ def unet_evaluate(
     with plain_errors():
         if not model and not (gt and res): raise ValueError("要么写模型文件夹，要么写--gt和--res")
         if model:
-            net, folder = UNet.from_pretrained(model), find_data(data)
+            net, folder = UNet.from_pretrained(model).to(PartialState(cpu=not torch.accelerator.is_available()).device), find_data(data)
             gt, res = gt or folder / f"{test_seq}_GT", res or Path(model).parent / f"{test_seq}_RES"
             images = sorted((folder / test_seq).glob("t*.tif"))
             if not images: raise FileNotFoundError(f"{folder / test_seq}里没有t021.tif这样的图像。检查--data和--test_seq")

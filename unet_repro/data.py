@@ -49,6 +49,7 @@ def read_image(
         raise ValueError(f"{path}是{image.dtype}、形状{image.shape}。另存为8位或16位的灰度或RGB图像")
     return image
 
+# %% ../nbs/00_data.ipynb #c90f0c65
 def read_mask(
     path: Path,  # 整数掩码文件
 ) -> np.ndarray:  # `(H, W)`，0是背景，其余是细胞编号
@@ -212,6 +213,7 @@ def download_ctc(
 # %% ../nbs/00_data.ipynb #88064a34
 def find_data(
     name: str = "PhC-C2DH-U373",  # 数据集的名字，或它的文件夹
+    synthesize: bool = True,  # 找不到时合成一套；否则报`FileNotFoundError`
 ) -> Path:  # 数据集的文件夹
     "依次按参数、`UNET_REPRO_DATA`、`./Datasets`、`../Datasets`找数据集；都没有就合成一套"
     given, env = Path(name), os.environ.get("UNET_REPRO_DATA")
@@ -222,6 +224,7 @@ def find_data(
         for folder in (Path(root) / name, Path(root) / f"{name}_train"):
             if folder.is_dir(): return folder
     if env and (Path(env) / "01").is_dir(): return Path(env)
+    if not synthesize: raise FileNotFoundError(f"没有找到{name}。检查名字和路径，或用unet_data download下载")
     folder = Path("Datasets/Synthetic")
     print(f"没有找到{name}，用合成数据{folder}代替（要真实数据：unet_data download {name}）")
     return folder if folder.exists() else make_synthetic(folder)
@@ -251,10 +254,10 @@ def show_images(
 # %% ../nbs/00_data.ipynb #9c6561d4
 class Frame(NamedTuple):
     "一帧有标注的图像"
-    seq: str
-    number: int
-    image: Path
-    mask: Path
+    seq: str  # 序列，如`"01"`
+    number: int  # 编号
+    image: Path  # 图像
+    mask: Path  # SEG掩码
 
 def _numbered(folder, prefix):
     "文件夹里形如`prefix数字.tif`的文件，按编号"
@@ -339,7 +342,7 @@ class SegmentationDataset(Dataset):
             if mask.min() == mask.max() != 0: raise ValueError(f"{f.mask}处处是{mask.max()}，没有背景。背景要写0；这一帧标错了就删掉它")
             if (image.dtype.name, *image.shape[2:]) != kinds.most_common(1)[0][0]: raise ValueError(f"{f.image}是{image.dtype}、{image.shape}，与其余的帧不同。统一位数和通道数")
         if len({i.min() for i in self.images} | {i.max() for i in self.images}) == 1: raise ValueError(f"{self.frames[0].image.parent}里的图像处处是同一个灰度，没有东西可学。重新导出")
-        if not any(m.any() for m in self.masks): raise ValueError(f"{self.frames[0].mask.parent}里的掩码全是空的，没有细胞可学")
+        if not any(m.any() for m in self.masks): raise ValueError(f"{self.frames[0].mask.parent}里的掩码全是空的，没有细胞可学。背景写0，每个细胞写一个编号")
 
     def __len__(self): return len(self.frames)
 
@@ -391,10 +394,10 @@ def split_by_sequence(
 @dataclass
 class DatasetReport:
     "数据集的体检报告；`print`出来给人看"
-    folder: Path
-    rows: list = field(default_factory=list)
-    notes: list = field(default_factory=list)
-    problems: list = field(default_factory=list)
+    folder: Path  # 数据集的文件夹
+    rows: list = field(default_factory=list)  # 每段录像一个字典
+    notes: list = field(default_factory=list)  # 留意：能训练，但要知道
+    problems: list = field(default_factory=list)  # 问题：要先治
 
     def __str__(self):
         lines = [f"数据集 {self.folder}"]

@@ -40,14 +40,14 @@ class Finding(NamedTuple):
         site = "{doc_host}{doc_baseurl}".format(**_index["settings"])
         return f"{ENTRIES[self.entry]}\n  证据：{self.evidence}\n  治法：{self.cure}\n  详见：{site}/faq.html#{self.entry}"
 
-# %% ../nbs/09_faq.ipynb #c5e28c2c
+# %% ../nbs/09_faq.ipynb #0ef6311e
 def _finding(text):
     "报错或体检里的一句话变成一处毛病"
     entry = next((k for k, title in ENTRIES.items() if f"见常见问题“{title}”" in text), "own")
-    evidence, _, cure = re.sub("（见常见问题“.*?”）|；见常见问题“.*?”", "", text).partition("。")
+    evidence, _, cure = re.sub("^注意：|（见常见问题“.*?”）|；见常见问题“.*?”", "", text).partition("。")
     return Finding(entry, evidence, cure)
 
-def _frames(folder, most=40):
+def _frames(folder, most=20):
     "有标注的帧：`(Frame, 图像, 掩码)`；读不了、大小不符、空白的留给体检去说，每段录像至多most帧"
     frames = []
     for seq in sorted(d.name for d in Path(folder).glob("[0-9][0-9]") if d.is_dir()):
@@ -59,13 +59,13 @@ def _frames(folder, most=40):
                     if image.shape[:2] == mask.shape and mask.any() and not mask.all() and image.min() < image.max(): frames.append((f, image, mask))
     return frames
 
-# %% ../nbs/09_faq.ipynb #41565341
+# %% ../nbs/09_faq.ipynb #ea204c02
 def _outline(mask):
     "与邻居编号不同的像素"
     return ndimage.maximum_filter(mask, 3) != ndimage.minimum_filter(mask, 3)
 
 def _fringe(mask):
-    "细胞的轮廓上，凑不成2×2同号小块的像素有几成：手画的、最近邻缩放的不到半成，插过值的一成以上"
+    "细胞的轮廓上，凑不成2×2同号小块的像素有几成；手画的、最近邻缩放的没有几个"
     same = (mask[:-1, :-1] == mask[1:, 1:]) & (mask[:-1, 1:] == mask[1:, :-1]) & (mask[:-1, :-1] == mask[1:, :-1])
     whole = np.zeros(mask.shape, bool)
     for rows, cols in product([np.s_[:-1], np.s_[1:]], repeat=2): whole[rows, cols] |= same
@@ -132,9 +132,11 @@ def _open(folder):
     if (folder / "args.json").exists() and not (folder / "last").exists():
         raise FileNotFoundError(f"{folder}里还没有练完的一轮。还在练就等一等；若是停下了，看它最后的报错（见常见问题“{ENTRIES['nan']}”）")
     folder = folder / "last" if (folder / "last").is_dir() else folder
-    net, history, args = UNet.from_pretrained(folder), [], {}
-    if (f := folder.parent / "history.csv").exists(): history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(f.open())]
-    if (f := folder.parent / "args.json").exists(): args = json.loads(f.read_text(encoding="utf-8"))
+    net, history, args, numbers = UNet.from_pretrained(folder), [], {}, ("epoch", "train_loss", "test_loss", "iou")
+    try:
+        if (f := folder.parent / "history.csv").exists(): history = [{k: float(row[k]) for k in numbers} for row in csv.DictReader(f.read_text(encoding="utf-8").splitlines())]
+        if (f := folder.parent / "args.json").exists(): args = dict(json.loads(f.read_text(encoding="utf-8")))
+    except (KeyError, TypeError, ValueError) as e: raise ValueError(f"{f}不是训练写的（{e}）。把它移走，或给一个别处的模型文件夹") from e
     return net, history, args
 
 def _probe(net, images):
@@ -222,8 +224,8 @@ def diagnose(
     findings = [_finding(text) for text in report.problems + [n for n in report.notes if "见常见问题" in n]]
     findings += [*_check_fringe(frames), *_check_match(frames), *_check_leak(frames, opened and opened[2].get("test_seq"))]
     alike = {}
-    for f in findings: alike.setdefault((f.entry, f.cure), []).append(f.evidence)
-    findings = [Finding(entry, seen[0] + f"（这样的共{len(seen)}处）" * (len(seen) > 1), cure) for (entry, cure), seen in alike.items()]
+    for f in findings: alike.setdefault((f.entry, re.sub(r"\d+", "", f.cure)), []).append(f)
+    findings = [f._replace(evidence=f.evidence + f"（这样的共{len(same)}处）" * (len(same) > 1)) for same in alike.values() for f in same[:1]]
     return findings + (_check_model(*opened, frames) if opened else [])
 
 # %% ../nbs/09_faq.ipynb #ca0c66aa
@@ -234,7 +236,7 @@ def unet_doctor(
 ):
     "给数据集和模型看病：说出毛病、证据和治法；没有毛病退出码是0"
     with plain_errors():
-        folder = find_data(data or "PhC-C2DH-U373")
+        folder = find_data(data or "PhC-C2DH-U373", synthesize=not data)
         findings = diagnose(folder, model)
         print(f"看了数据{folder}" + f"、模型{model}" * bool(model))
         for i, f in enumerate(findings, 1): print(f"{i}. {f}")

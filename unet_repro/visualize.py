@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 from .model import UNet
+from .train import count_pixels, iou_and_dice
 
 # %% ../nbs/03_visualize.ipynb #213f337e
 def to_frame(
@@ -39,34 +40,43 @@ def _overlay(ax, found, truth):
 
 # %% ../nbs/03_visualize.ipynb #8dcdea71
 @torch.no_grad()
+def _logits(model, images):
+    "推理：关掉随机失活，算完恢复原样"
+    training = model.training
+    logits = model.eval()(images)
+    model.train(training)
+    return logits
+
+def _foreground(logits):
+    "logits变成前景的概率：不是第0类的概率"
+    return logits.sigmoid()[:, 0] if logits.shape[1] == 1 else 1 - logits.softmax(1)[:, 0]
+
 def predict_probability(
     model: nn.Module,  # 输出logits的网络
     images: torch.Tensor,  # `(N, C, H, W)`，已归一化
 ) -> torch.Tensor:  # `(N, h, w)`，前景的概率，在[0, 1]里
     "推理：logits变成前景概率"
-    training = model.training
-    logits = model.eval()(images)
-    model.train(training)
-    return logits.sigmoid()[:, 0] if logits.shape[1] == 1 else 1 - logits.softmax(1)[:, 0]
+    return _foreground(_logits(model, images))
 
 # %% ../nbs/03_visualize.ipynb #e0cdf8ce
 def visualize_prediction(
     model: nn.Module,  # 输出logits的网络
-    test_dataset: Dataset,  # 第i项是`(图像, 掩码)`
+    test_dataset: Dataset,  # 第i项是`(图像, 掩码)`或`(图像, 掩码, 权重)`；权重为0的像素不算
     device: str | torch.device,  # 在哪里算，如`"cpu"`
     idx: int = 0,  # 画第几项
 ):  # 画好的`Figure`
     "画一项的图像、真相、预测和叠加，都在图像的坐标系里；橙框是网络作答的窗口"
     import matplotlib.pyplot as plt
-    image, mask = test_dataset[idx][:2]
-    probability = predict_probability(model.to(device), image[None].to(device))[0].cpu().numpy()
+    image, mask, *weight = test_dataset[idx]
+    logits = _logits(model.to(device), image[None].to(device)).cpu()
+    probability, counts = _foreground(logits)[0].numpy(), count_pixels(logits, mask[None], *[w[None] for w in weight[:1]])
+    answer = logits[0, 0] > 0 if logits.shape[1] == 1 else logits[0].argmax(0) > 0
+    known = weight[0].reshape(answer.shape) > 0 if weight else torch.ones_like(answer)
     shape, grey = image.shape[-2:], image.mean(0).numpy()
-    truth, found = to_frame(mask.reshape(probability.shape).numpy() > 0, shape), to_frame(probability > 0.5, shape)
-    tp, fp, fn = ((found == a) & (truth == b) for a, b in [(1, 1), (1, 0), (0, 1)])
-    iou = tp.sum() / max(1, tp.sum() + fp.sum() + fn.sum())
+    truth, found = to_frame(np.where(known, mask.reshape(answer.shape) > 0, np.nan), shape), to_frame(answer.numpy(), shape)
     fig, axes = plt.subplots(1, 4, figsize=(14, 3.9), layout="compressed")
     (h, w), (H, W) = probability.shape, shape
-    for ax, title in zip(axes, ["image", "truth", "predicted probability", f"overlay, IoU {iou:.3f}"]):
+    for ax, title in zip(axes, ["image", "truth", "predicted probability", f"overlay, IoU {iou_and_dice(counts)[0]:.3f}"]):
         ax.imshow(grey, cmap="gray", vmin=-1, vmax=1)
         ax.add_patch(plt.Rectangle(((W - w) / 2 - 0.5, (H - h) / 2 - 0.5), w, h, fill=False, color="tab:orange", lw=1.5))
         ax.set_title(title, fontsize=10); ax.axis("off")

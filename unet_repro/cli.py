@@ -95,7 +95,7 @@ def tutorial_recipe(
                 optimizer=torch.optim.Adam(model.parameters(), lr=lr))
 
 # %% ../nbs/07_cli.ipynb #6361d94b
-_ARGUMENTS = ("data", "test_seq", "recipe", "width", "epochs", "lr", "seed", "precision", "accumulate", "low_memory")
+_ARGUMENTS = ("data", "test_seq", "recipe", "width", "epochs", "lr", "seed", "decay", "precision", "accumulate", "low_memory")
 
 def _save_arguments(out, *values):
     "开练之前记下参数；那里已有一次训练的结果就报`FileExistsError`"
@@ -119,6 +119,7 @@ def unet_train(
     width: int = 16,  # 网络第0级的通道数，论文64
     epochs: int = 30,  # 训练几轮
     lr: float = None,  # 学习率；不写用配方自己的
+    decay: bool = False,  # 学习率按余弦降到接近0，练得久时用
     seed: int = 42,  # 随机种子
     out: str = "runs/train",  # 结果写到哪个文件夹
     precision: str_enum("Precision", "fp32", "bf16", "fp16") = "fp32",  # 精度；16位要硬件支持
@@ -130,16 +131,16 @@ def unet_train(
     with plain_errors():
         recipe, precision, state = str(recipe), str(precision), PartialState(cpu=not torch.accelerator.is_available())
         if not state.is_main_process: sys.stdout = open(os.devnull, "w")  # 只有一个进程说话
-        if resume: out, data, test_seq, recipe, width, epochs, lr, seed, precision, accumulate, low_memory = _saved_arguments(resume)
+        if resume: out, data, test_seq, recipe, width, epochs, lr, seed, decay, precision, accumulate, low_memory = _saved_arguments(resume)
         with state.main_process_first(): out, folder = Path(out), find_data(data)
         set_seed(seed)
         parts = {"tutorial": tutorial_recipe, "paper": paper_recipe}[recipe](folder, test_seq, width, **({"lr": lr} if lr else {}))
         lr = parts["optimizer"].param_groups[0]["lr"]
         model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
         print(f"数据{folder}：训练{len(train)}帧，测试{len(test)}帧（序列{test_seq}）；网络{sum(p.numel() for p in model.parameters()):,}个参数")
-        if not resume and state.is_main_process: _save_arguments(out, data, test_seq, recipe, width, epochs, lr, seed, precision, accumulate, low_memory)
+        if not resume and state.is_main_process: _save_arguments(out, data, test_seq, recipe, width, epochs, lr, seed, decay, precision, accumulate, low_memory)
         if low_memory: checkpoint_activations(model)
-        history = train_and_evaluate(**parts, num_epochs=epochs, decay=True, out=out, resume=bool(resume), precision=precision, accumulate=accumulate)
+        history = train_and_evaluate(**parts, num_epochs=epochs, decay=decay, out=out, resume=bool(resume), precision=precision, accumulate=accumulate)
         state.wait_for_everyone(); state.destroy_process_group()
         if not state.is_main_process: return
         plot_history(history).savefig(out / "curves.png", dpi=120)

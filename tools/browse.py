@@ -12,7 +12,7 @@ LOOK = (ROOT/'tools'/'browse.js').read_text(encoding='utf-8')
 FLAGS = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
 VIEWS = [(width, scheme) for width in (1280, 390) for scheme in ('light', 'dark')]
 TERMS = {  # 搜什么 → 第一个结果在哪一页
-    '跳跃连接': 'model.html', '权重图': 'recipe.html', '弹性形变': 'recipe.html', 'UNet': 'model.html', 'border_weight_map': 'recipe.html',
+    '跳跃连接': 'model.html', '权重图': 'recipe.html', '弹性形变': 'recipe.html', '重叠切块': 'predict.html', 'UNet': 'model.html', 'border_weight_map': 'recipe.html',
 }
 
 

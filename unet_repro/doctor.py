@@ -94,7 +94,7 @@ def _better(i, frames, slopes):
     scores, unit = _fit(slopes[i], _outline(mask))
     own, ways = scores[0, 0], []
     y, x = ((v + n // 2) % n - n // 2 for v, n in zip(np.unravel_index(scores.argmax(), scores.shape), scores.shape))
-    if max(abs(y), abs(x)) > 3: ways.append((scores.max(), f"下移{y}、右移{x}像素"))
+    if max(abs(y), abs(x)) > 3: ways.append((scores.max(), f"把掩码{'上下'[int(y > 0)]}移{abs(y)}、{'左右'[int(x > 0)]}移{abs(x)}像素"))
     if own < 10:
         turns = {"上下翻转": mask[::-1], "左右翻转": mask[:, ::-1], "转180度": mask[::-1, ::-1]}
         ways += [(slopes[i][_outline(turned)].mean() / unit, name) for name, turned in turns.items()]
@@ -107,7 +107,7 @@ def _check_match(frames):
     slopes = [_slope(image) for _, image, _ in frames]
     for i, (f, _, _) in enumerate(frames):
         if found := _better(i, frames, slopes):
-            yield Finding("mismatch", "{0}与图像对不上：原位{2:.1f}分，{1}{3:.1f}分".format(f.mask, *found), "重新导出，让同一编号的图像与掩码是同一帧、同样的裁剪与朝向；叠在一起看一眼")
+            yield Finding("mismatch", "{0}与图像对不上：原位{2:.1f}分，{1}{3:.1f}分".format(f.mask, *found), "重新导出，让同一编号的图像与掩码是同一帧、同样的裁剪与朝向；不能重新导出，就照上面说的把掩码挪回去；叠在一起看一眼")
 
 # %% ../nbs/09_faq.ipynb #26ccf5f3
 def _thumb(image):
@@ -169,7 +169,7 @@ def _find_flat(history):
     "练了几轮，训练损失几乎没动，也没有练好"
     if len(history) < 5 or history[-1]["iou"] > 0.5: return
     first, best = history[0]["train_loss"], min(h["train_loss"] for h in history)
-    if best > 0.9 * first: return Finding("flat", f"{len(history)}轮里训练损失只从{first:.4f}降到{best:.4f}", "先背下一张图（02章）；学习率乘10；用UNet自己的初始化")
+    if best > 0.9 * first: return Finding("flat", f"{len(history)}轮里训练损失只从{first:.4f}降到{best:.4f}", "先背下一张图（02章）：背得下来，学习率乘10，Adam到1e-3为止；背不下来，查目标是不是0和1、与图像对不对得上。改过初始化的，换回UNet自己的")
 
 # %% ../nbs/09_faq.ipynb #c36c4b0f
 def _find_dead(silent):
@@ -180,7 +180,7 @@ def _find_dead(silent):
 def _find_black(found, masks):
     "有细胞，却几乎没有一个像素过半"
     share, truth = np.mean([(p > 0.5).mean() for p in found]), np.mean([(m > 0).mean() for m in masks])
-    if share < 0.01 * truth: return Finding("black", f"试了{len(found)}帧：细胞占{truth:.1%}，预测的前景占{share:.2%}，最大的概率{max(p.max() for p in found):.3f}", "多练几轮，看IoU抬头了没有；目标要是0和1；前景很少时用border_weight_map(balance=True)加权")
+    if share < 0.01 * truth: return Finding("black", f"试了{len(found)}帧：细胞占{truth:.1%}，预测的前景占{share:.2%}，最大的概率{max(p.max() for p in found):.3f}", "多练几轮，看IoU抬头了没有；目标要是0和1；前景很少时用paper_recipe(文件夹, balance=True)按类别加权（04章）")
 
 # %% ../nbs/09_faq.ipynb #b375a327
 def _find_zero(found, masks):
@@ -197,7 +197,7 @@ def _find_range(net, images, masks, found, said):
     other.value_range = a, b
     before, after = (np.mean([iou(p > 0.5, m) for p, m in zip(ps, masks)]) for ps in (found, _probe(other, images)[0]))
     if after > max(before + 0.1, 0.3):
-        return Finding("range", f"模型记住的灰度范围是{low:g}到{high:g}，这些图像是{a:g}到{b:g}；按前者IoU {before:.2f}，按后者{after:.2f}", "建模型时写UNet(value_range=dataset.value_range)，重新存盘；预测给原来的灰度和位数")
+        return Finding("range", f"模型记住的灰度范围是{low:g}到{high:g}，这些图像是{a:g}到{b:g}；按前者IoU {before:.2f}，按后者{after:.2f}", "权重没有坏，不用重练：把模型文件夹里config.json的value_range改成训练数据的dataset.value_range；下次建模型写UNet(value_range=dataset.value_range)；预测给原来的灰度和位数")
 
 # %% ../nbs/09_faq.ipynb #990096a4
 def _check_model(net, history, args, frames):

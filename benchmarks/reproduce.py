@@ -29,7 +29,7 @@ from unet_repro.train import train_and_evaluate
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, WORK = ROOT / "nbs/results/reproduce", ROOT / "runs/reproduce"
 STEPS = {16: 1500, 32: 1500, 64: 500}  # 各宽度训练多少块；宽度64一块要几秒，只练500块
-EPOCHS = 20  # 分20轮，每轮测一次
+EPOCHS = {16: 20, 32: 20, 64: 10}  # 分几轮，每轮测一次
 
 ABLATIONS = ("top_left", "no_border", "balance", "no_elastic", "adam", "no_dropout", "resized", "no_ignore", "no_decay", "no_clip", "loud_head", "random")  # 各是什么，见08章
 
@@ -86,8 +86,8 @@ def prepare(run):
     ignore_unlabelled(test.dataset)
     view = [v2.Resize((388, 388)), Tile()] if change == "resized" else [Field()]
     test.dataset.transform = v2.Compose([*view, WithWeights(gap=False, w0=0, balance=False)])
-    parts["train_dataloader"] = DataLoader(train, sampler=RandomSampler(train, num_samples=STEPS[run["width"]] // EPOCHS))
-    return parts | dict(num_epochs=EPOCHS, decay=change != "no_decay")
+    parts["train_dataloader"] = DataLoader(train, sampler=RandomSampler(train, num_samples=STEPS[run["width"]] // EPOCHS[run["width"]]))
+    return parts | dict(num_epochs=EPOCHS[run["width"]], decay=change != "no_decay")
 
 
 def predict(model, image, run, average):
@@ -97,18 +97,28 @@ def predict(model, image, run, average):
     return F.interpolate(torch.from_numpy(small)[None, None], image.shape, mode="bilinear")[0, 0].clamp(0, 1).numpy()
 
 
-def score(model, test, run, average):
-    "测试帧写成一个结果文件夹，按挑战赛的办法打分；两段录像的帧号错开1000"
+def mask_of(frame, kind):
+    "这一帧的另一种掩码：`TRA`标记或`ST`银标"
+    seg = frame.mask
+    return seg.parents[1] / "TRA" / seg.name.replace("seg", "track") if kind == "TRA" else seg.parents[2] / f"{frame.seq}_ST/SEG" / seg.name
+
+
+def score_labels(frames, labels):
+    "各帧的编号图写成一个结果文件夹，按挑战赛的办法打分；两段录像的帧号错开1000"
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
         for d in ("RES", "GT/SEG", "GT/TRA"): (tmp / d).mkdir(parents=True)
-        for i in test.indices:
-            frame, number = test.dataset.frames[i], 1000 * int(test.dataset.frames[i].seq) + test.dataset.frames[i].number
-            labels = label_instances(predict(model, test.dataset.images[i], run, average))
-            Image.fromarray(labels.astype("uint16")).save(tmp / f"RES/mask{number:04}.tif")
-            (tmp / f"GT/SEG/man_seg{number:04}.tif").symlink_to(frame.mask)
-            (tmp / f"GT/TRA/man_track{number:04}.tif").symlink_to(frame.mask.parents[1] / "TRA" / frame.mask.name.replace("seg", "track"))
+        for frame, found in zip(frames, labels):
+            number = f"{1000 * int(frame.seq) + frame.number:04}"
+            Image.fromarray(found.astype("uint16")).save(tmp / f"RES/mask{number}.tif")
+            (tmp / f"GT/SEG/man_seg{number}.tif").symlink_to(frame.mask.absolute())
+            (tmp / f"GT/TRA/man_track{number}.tif").symlink_to(mask_of(frame, "TRA").absolute())
         return score_folder(tmp / "RES", tmp / "GT", border=50)
+
+
+def score(model, test, run, average):
+    "测试帧的成绩"
+    return score_labels([test.dataset.frames[i] for i in test.indices], [label_instances(predict(model, test.dataset.images[i], run, average)) for i in test.indices])
 
 
 def execute(name, run):

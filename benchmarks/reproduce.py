@@ -24,7 +24,7 @@ from unet_repro.data import Tile, find_data, split_dataset
 from unet_repro.evaluate import score_folder
 from unet_repro.predict import label_instances, predict_image
 from unet_repro.recipe import WithWeights, ignore_unlabelled, paper_recipe
-from unet_repro.train import train_and_evaluate
+from unet_repro.train import keep_memory, train_and_evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, WORK = ROOT / "nbs/results/reproduce", ROOT / "runs/reproduce"
@@ -124,6 +124,7 @@ def score(model, test, run, average):
 def execute(name, run):
     "训练、打分、写JSON"
     torch.set_num_threads(1)
+    keep_memory()
     set_seed(run["seed"])
     parts = prepare(run)
     model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset

@@ -25,7 +25,7 @@ from .evaluate import score_folder, scores_text
 from .model import UNet
 from .predict import label_instances, predict_file, predict_image
 from .recipe import paper_recipe
-from .train import checkpoint_activations, train_and_evaluate
+from .train import checkpoint_activations, keep_memory, train_and_evaluate
 from .visualize import plot_history, visualize_prediction
 
 # %% ../nbs/07_cli.ipynb #ce73503d
@@ -139,7 +139,7 @@ def unet_train(
         model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
         print(f"数据{folder}：训练{len(train)}帧，测试{len(test)}帧（序列{test_seq}）；网络{sum(p.numel() for p in model.parameters()):,}个参数")
         if not resume and state.is_main_process: _save_arguments(out, data, test_seq, recipe, width, epochs, lr, seed, decay, precision, accumulate, low_memory)
-        if low_memory: checkpoint_activations(model)
+        checkpoint_activations(model) if low_memory else keep_memory()
         history = train_and_evaluate(**parts, num_epochs=epochs, decay=decay, out=out, resume=bool(resume), precision=precision, accumulate=accumulate)
         state.wait_for_everyone(); state.destroy_process_group()
         if not state.is_main_process: return

@@ -148,7 +148,9 @@ def make_synthetic(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as tmp:
         for seq in _LOOKS: _write_sequence(Path(tmp) / "done", seq, frames, size, rng)
-        os.replace(Path(tmp) / "done", folder)
+        try: os.replace(Path(tmp) / "done", folder)
+        except OSError:  # 两个进程同时合成，另一个先写好了
+            if not folder.is_dir(): raise
     return folder
 
 # %% ../nbs/00_data.ipynb #327141cd

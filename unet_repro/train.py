@@ -192,7 +192,6 @@ def train_and_evaluate(
 ) -> list[dict]:  # 每轮一个字典：`epoch`、`train_loss`、`test_loss`、`iou`、`dice`、`seconds`
     "训练并逐轮测试；损失不是有限数报`FloatingPointError`，`out`里已有训练结果报`FileExistsError`"
     if not len(train_dataloader) or not len(test_dataloader): raise ValueError("训练集或测试集是空的。检查划分")
-    keep_memory()
     out = out and Path(out)
     if out and not resume and (out / "history.csv").exists(): raise FileExistsError(f"{out}里已有一次训练的结果。换一个文件夹，或先删掉它；被打断的可以接着练（resume）")
     accelerator, criterion = _accelerator(precision, accumulate, loggers, out), criterion or nn.BCEWithLogitsLoss()

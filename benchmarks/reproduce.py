@@ -29,7 +29,7 @@ from unet_repro.train import keep_memory, train_and_evaluate
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, WORK = ROOT / "nbs/results/reproduce", ROOT / "runs/reproduce"
 STEPS = {16: 1500, 32: 1500, 64: 500}  # 各宽度训练多少块；宽度64一块要几秒，只练500块
-EPOCHS = {16: 20, 32: 20, 64: 10}  # 分几轮，每轮测一次
+EPOCHS = {16: 20, 32: 20, 64: 10}  # 分几轮，每轮测一次、降一次学习率
 
 ABLATIONS = ("top_left", "no_border", "balance", "no_elastic", "adam", "no_dropout", "resized", "no_ignore", "no_decay", "no_clip", "loud_head", "random")  # 各是什么，见08章
 

@@ -1,4 +1,4 @@
-"""梯度累积、反向时重算各省多少内存，keep_memory多占多少。用法：python benchmarks/train_memory.py，结果写进nbs/results/train_memory.json。
+"""梯度累积、反向时重算各省多少内存，keep_memory多占多少（只看头一步）。用法：python benchmarks/train_memory.py，结果写进nbs/results/train_memory.json。
 
 每一行用一个新的进程：先用很小的输入走一步，把库载入的开销算进起点；再走一步，记下这一步里进程内存的峰值（VmHWM，Linux）超出起点多少，
 和PyTorch的张量占用的峰值（由它的分析器数，不含oneDNN的工作区）。批量4与累积4步每步1帧算出同样的梯度。

@@ -3,9 +3,9 @@
 用法：pip install monai segmentation-models-pytorch，然后python benchmarks/train_speed.py，结果写进nbs/results/train_speed.json。
 一步是前向、交叉熵、反向、SGD（动量0.99），572见方、单通道进两通道出、批量1、单精度。三个网络都是宽64、深4：BasicUNet补零，带它默认的
 实例归一化；Unet用没有归一化的VGG13编码器，通道数与论文最像，边长要16的倍数，给它576。它们都试两种内存排法，取快的；各做四步，轮流，
-取最快的一步。这样比两遍：内存照系统的办法管（kept为假），再叫一次keep_memory，三个网络都沾光（kept为真）。
-矩阵乘的速率照predict_speed.py量两种，两遍前后各量一次，取快的。网络的份额是“每秒运算次数÷矩阵乘的速率”，运算次数用FlopCounterMode数。
-管线的用时是从DataLoader里取一块（形变、裁块、权重图），占一步的几成，两种配方、三种宽度各量一次；合成数据与真实数据一样大，用合成的。
+取最快的一步。这样比两遍：内存照系统的办法管（kept为假），再调用keep_memory，三个网络都沾光（kept为真）。
+矩阵乘的速率照predict_speed.py量两种，第一遍前、第二遍后各量一次，取快的。网络的份额是“每秒运算次数÷矩阵乘的速率”，运算次数用FlopCounterMode数。
+管线的用时是从DataLoader里取一块（形变、裁块、权重图），占一步（内存留着）的几成，两种配方、三种宽度各量一次；合成数据与真实数据一样大，用合成的。
 """
 import json, os, platform, tempfile, time
 from importlib.metadata import version
@@ -65,8 +65,9 @@ def main():
     rates, rows, seconds = matmul_rates(), [], []
     work, sides = {name: flops(job) for name, job in jobs.items()}, {name: job() for name, job in jobs.items()}
     for kept in (False, True):
-        if kept: keep_memory()
-        for job in jobs.values(): job()  # 热身
+        if kept:
+            keep_memory()
+            for job in jobs.values(): job()  # 热身
         seconds.append({name: [] for name in jobs})
         for _ in range(STEPS):
             for name, job in jobs.items():

@@ -124,7 +124,7 @@ def unet_train(
     out: str = "runs/train",  # 结果写到哪个文件夹
     precision: str_enum("Precision", "fp32", "bf16", "fp16") = "fp32",  # 精度；16位要硬件支持
     accumulate: int = 1,  # 几块的梯度合起来走一步
-    low_memory: bool = False,  # 少用内存：各级的中间结果到反向时重算，慢三成
+    low_memory: bool = False,  # 少用内存，慢一些：各级的中间结果到反向时重算，归还的内存不留着
     resume: str = None,  # 接着练这个文件夹里被打断的训练；其余的参数从那里读
 ):
     "在一段录像上训练U-Net，在另一段上测试"
@@ -139,7 +139,8 @@ def unet_train(
         model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
         print(f"数据{folder}：训练{len(train)}帧，测试{len(test)}帧（序列{test_seq}）；网络{sum(p.numel() for p in model.parameters()):,}个参数")
         if not resume and state.is_main_process: _save_arguments(out, data, test_seq, recipe, width, epochs, lr, seed, decay, precision, accumulate, low_memory)
-        checkpoint_activations(model) if low_memory else keep_memory()
+        if low_memory: checkpoint_activations(model)
+        else: keep_memory()
         history = train_and_evaluate(**parts, num_epochs=epochs, decay=decay, out=out, resume=bool(resume), precision=precision, accumulate=accumulate)
         state.wait_for_everyone(); state.destroy_process_group()
         if not state.is_main_process: return

@@ -148,9 +148,7 @@ def make_synthetic(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as tmp:
         for seq in _LOOKS: _write_sequence(Path(tmp) / "done", seq, frames, size, rng)
-        try: os.replace(Path(tmp) / "done", folder)
-        except OSError:  # 两个进程同时合成，另一个先写好了
-            if not folder.is_dir(): raise
+        os.replace(Path(tmp) / "done", folder)
     return folder
 
 # %% ../nbs/00_data.ipynb #327141cd
@@ -229,7 +227,10 @@ def find_data(
     if not synthesize: raise FileNotFoundError(f"没有找到{name}。检查名字和路径，或用unet_data download下载")
     folder = Path("Datasets/Synthetic")
     print(f"没有找到{name}，用合成数据{folder}代替（要真实数据：unet_data download {name}）")
-    return folder if folder.exists() else make_synthetic(folder)
+    try: return folder if folder.exists() else make_synthetic(folder)
+    except OSError:  # 两个进程同时合成，另一个先写好了
+        if not folder.is_dir(): raise
+        return folder
 
 # %% ../nbs/00_data.ipynb #1f6b149a
 def show_images(

@@ -31,6 +31,7 @@ def center_crop(
 ) -> torch.Tensor:  # `(N, C, h, w)`
     "从中央裁一块；论文第2节"
     top, left = (x.shape[-2] - size[0]) // 2, (x.shape[-1] - size[1]) // 2
+    if not torch.is_grad_enabled(): return x[..., top:top + size[0], left:left + size[1]]
     return F.pad(x, (-left, left + size[1] - x.shape[-1], -top, top + size[0] - x.shape[-2]))
 
 # %% ../nbs/01_model.ipynb #96508be3

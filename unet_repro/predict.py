@@ -395,7 +395,8 @@ def export_model(
     x = torch.zeros(2, model.in_channels, *(step * (least + k) + offset for k in (1, 2)), device=next(model.parameters()).device)
     training = model.training
     model.eval().to(memory_format=torch.contiguous_format)
-    try: program = torch.export.export(model, (x,), dynamic_shapes={"x": shape})
+    try:
+        with torch.no_grad(): program = torch.export.export(model, (x,), dynamic_shapes={"x": shape})
     finally: model.train(training)
     if path.suffix == ".pt2": torch.export.save(program, path)
     else: torch.onnx.export(program, f=path, dynamo=True, external_data=False, verbose=False)

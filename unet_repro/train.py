@@ -102,7 +102,7 @@ def evaluate(
 
 # %% ../nbs/02_train.ipynb #b7b32b54
 def keep_memory() -> None:
-    "让glibc把归还的大块内存留着再用，不交回给系统；别的C库上什么也不做"
+    "让glibc把归还的内存留着再用，不交回给系统：整个进程都这样，改不回来；别的C库上什么也不做"
     try: mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError): return
     mallopt(-4, 0)  # M_MMAP_MAX：大块内存也从堆里取

@@ -25,9 +25,10 @@ class ElasticDeform(v2.Transform):
     def __init__(self,
         sigma: float = 10,  # 网格位移的标准差，像素
         degrees: float = 0,  # 旋转角在±degrees度里均匀地抽
+        mode: str = "bilinear",  # 图像怎样取值：`"bilinear"`双线性，`"bicubic"`双三次
     ):
         super().__init__()
-        self.sigma, self.degrees = sigma, degrees
+        self.sigma, self.degrees, self.mode = sigma, degrees, mode
 
     def make_params(self, flat_inputs):
         "抽一个位移场，得到每个像素去哪里取值"
@@ -39,8 +40,8 @@ class ElasticDeform(v2.Transform):
         return dict(grid=torch.stack([fx / ((w - 1) / 2), fy / ((h - 1) / 2)], dim=-1)[None])
 
     def transform(self, inpt, params):
-        "图像双线性，掩码最近邻"
-        mode = "nearest" if isinstance(inpt, tv_tensors.Mask) else "bilinear"
+        "图像照mode取值，掩码最近邻"
+        mode = "nearest" if isinstance(inpt, tv_tensors.Mask) else self.mode
         out = F.grid_sample(inpt[None].float(), params["grid"], mode=mode, padding_mode="reflection", align_corners=True)[0]
         return tv_tensors.wrap(out.to(inpt.dtype), like=inpt)
 

@@ -32,6 +32,7 @@ BUDGET = {16: (1500, 20), 32: (1500, 20), 64: (500, 10)}  # 各宽度训练多�
 ABLATION_BUDGET = 600, 8  # 逐项比较都用这个预算
 
 ABLATIONS = ("base", "adam", "no_elastic", "no_border", "balance", "top_left", "no_dropout", "resized", "no_ignore", "bicubic", "no_decay", "no_clip", "loud_head")  # 各是什么，见08章；base什么也不换
+SGD = ("base", "no_clip", "loud_head")  # 用配方自己的SGD；其余的都先换成Adam，再换各自的一样：步数少时，SGD的种子之间差得太多，比不出别的
 
 
 def all_runs():
@@ -78,7 +79,7 @@ def prepare(run):
     train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
     train.indices, test.indices = split(test.dataset.frames, run["protocol"])
     if change == "top_left": unet_repro.model.center_crop = lambda x, size: x[..., :size[0], :size[1]]
-    if change == "adam": parts["optimizer"] = torch.optim.Adam(parts["model"].parameters())
+    if change and change not in SGD: parts["optimizer"] = torch.optim.Adam(parts["model"].parameters())
     if change == "no_clip": parts["optimizer"].max_norm = float("inf")
     if change == "loud_head": unet_repro.model.init_he(parts["model"])
     if change == "bicubic": train.dataset.transform.transforms[0].mode = "bicubic"

@@ -99,9 +99,11 @@ _ARGUMENTS = ("data", "test_seq", "recipe", "width", "epochs", "lr", "seed", "de
 
 def _save_arguments(out, *values):
     "开练之前记下参数；那里已有一次训练的结果就报`FileExistsError`"
-    if (out / "history.csv").exists(): raise FileExistsError(f"{out}里已有一次训练的结果。换一个--out，或先删掉它；被打断的用--resume {out}接着练")
+    if (out / "history.csv").exists() or any(out.glob("state-*")): raise FileExistsError(f"{out}里已有一次训练的结果。换一个--out，或先删掉它；被打断的用--resume {out}接着练")
     out.mkdir(parents=True, exist_ok=True)
-    (out / "args.json").write_text(json.dumps(dict(zip(_ARGUMENTS, values)), ensure_ascii=False), encoding="utf-8")
+    tmp = out / ".args.json"
+    tmp.write_text(json.dumps(dict(zip(_ARGUMENTS, values)), ensure_ascii=False), encoding="utf-8")
+    os.replace(tmp, out / "args.json")
 
 def _saved_arguments(out):
     "读回被打断的训练的参数"
@@ -138,7 +140,7 @@ def unet_train(
         lr = parts["optimizer"].param_groups[0]["lr"]
         model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
         print(f"数据{folder}：训练{len(train)}帧，测试{len(test)}帧（序列{test_seq}）；网络{sum(p.numel() for p in model.parameters()):,}个参数")
-        if not resume and state.is_main_process: _save_arguments(out, data, test_seq, recipe, width, epochs, lr, seed, decay, precision, accumulate, low_memory)
+        if not resume and state.is_main_process: _save_arguments(out, str(folder.resolve()), test_seq, recipe, width, epochs, lr, seed, decay, precision, accumulate, low_memory)
         if low_memory: checkpoint_activations(model)
         else: keep_memory()
         history = train_and_evaluate(**parts, num_epochs=epochs, decay=decay, out=out, resume=bool(resume), precision=precision, accumulate=accumulate)
@@ -178,7 +180,7 @@ def unet_evaluate(
         if model:
             net, folder = UNet.from_pretrained(model).to(PartialState(cpu=not torch.accelerator.is_available()).device), find_data(data)
             gt, res = gt or folder / f"{test_seq}_GT", res or Path(model).parent / f"{test_seq}_RES"
-            images = sorted((folder / test_seq).glob("t*.tif"))
+            images = sorted(f for f in (folder / test_seq).glob("t*.tif") if f.stem[1:].isdecimal())
             if not images: raise FileNotFoundError(f"{folder / test_seq}里没有t021.tif这样的图像。检查--data和--test_seq")
             _write_results(net, images, Path(res))
         scores = score_folder(res, gt, border)

@@ -160,6 +160,7 @@ def valid_pixels(
     "视野之内，除去盖住漏标细胞的结果物体"
     valid = field_of_interest(truth.shape, border)
     if markers is None: return valid
+    pred, markers = _check(pred, markers)
     unlabelled = np.where(np.isin(markers, markers[truth > 0]), 0, markers)
     _, match, _ = match_objects(pred, unlabelled)
     return valid & ~(np.isin(pred, match[match > 0]) & (truth == 0))

@@ -6,7 +6,7 @@
 __all__ = ['conv_block', 'center_crop', 'output_size', 'input_size', 'init_he', 'UNet', 'record_shapes', 'draw_architecture']
 
 # %% ../nbs/01_model.ipynb #8d80d67e
-import contextlib, copy, inspect, io, json, os, tempfile
+import contextlib, copy, inspect, io, json, os, shutil, tempfile
 from pathlib import Path
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -188,6 +188,7 @@ def save_pretrained(self: UNet,
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".saving-*"): shutil.rmtree(left)  # 上次存到一半被杀掉留下的
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as tmp:
             PyTorchModelHubMixin.save_pretrained(self, tmp, **kwargs)
             for name in _FILES: os.replace(Path(tmp) / name, folder / name)

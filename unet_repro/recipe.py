@@ -82,9 +82,10 @@ def border_weight_map(
     sigma: float = 5,  # 边界项的宽度，像素
     balance: bool = True,  # 是否平衡类别；否则w_c处处为1
 ) -> np.ndarray:  # `(H, W)` float32，不算的像素是0
-    "论文式2的权重图；边界项只加在背景上；掩码不是整数报`ValueError`"
+    "论文式2的权重图；边界项只加在背景上；掩码不是整数、参数不合法报`ValueError`"
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.dtype.kind not in "biu": raise ValueError(f"要二维的整数掩码，得到{labels.dtype}、形状{labels.shape}。用read_mask读掩码")
+    if not (0 <= w0 < np.inf and 0 < sigma < np.inf): raise ValueError(f"w0要是非负的有限数，sigma要是正的有限数，得到{w0}和{sigma}")
     known, cell = labels >= 0, labels > 0
     weight = np.ones(labels.shape)
     if balance and cell.any() and (known & ~cell).any():
@@ -102,9 +103,11 @@ class WeightedCrossEntropy(nn.Module):
         mask: torch.Tensor,  # `(N, 1, H, W)`，类别编号0到K-1（K为1时0和1）
         weight: torch.Tensor,  # `(N, 1, H, W)`，非负
     ) -> torch.Tensor:  # 标量：Σwℓ／Σw
-        "权重有负数、NaN或全是零时报`ValueError`"
-        if not (torch.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
-            raise ValueError("权重要是非负的有限数，且不全为零。检查权重图里有没有负数、NaN，或整块都被忽略")
+        "形状不同，或权重有负数、NaN、全是零时报`ValueError`"
+        if not mask.shape == weight.shape == (len(outputs), 1, *outputs.shape[-2:]):
+            raise ValueError(f"输出是{tuple(outputs.shape)}，掩码{tuple(mask.shape)}，权重{tuple(weight.shape)}。掩码和权重都要是(N, 1, H, W)，与输出一样高、一样宽")
+        bad = (~(weight >= 0) | weight.isinf()).sum().item()
+        if bad or not weight.any(): raise ValueError((f"权重里有{bad}个负数、NaN或无穷大" if bad else "权重全是零") + "。权重要是非负的有限数，且不全为零；检查权重图，或者整块都被忽略了")
         if outputs.shape[1] == 1: loss = F.binary_cross_entropy_with_logits(outputs, mask, reduction="none")
         else: loss = F.cross_entropy(outputs, mask[:, 0].long(), reduction="none")[:, None]
         return (loss * weight).sum() / weight.sum()
@@ -122,6 +125,7 @@ def ignore_unlabelled(
         track = frame.mask.parents[1] / "TRA" / frame.mask.name.replace("seg", "track")
         if track.exists():
             marks = read_mask(track)
+            if marks.shape != mask.shape: raise ValueError(f"{track}是{marks.shape}，{frame.mask}却是{mask.shape}。两者要一样大")
             missed = [k for k in np.unique(marks[marks > 0]) if not (mask[marks == k] > 0).any()]
             if missed: unknown |= ndimage.distance_transform_edt(~np.isin(marks, missed)) < radius
         dataset.masks[i] = np.where(unknown & (mask == 0), -1, mask)

@@ -7,7 +7,7 @@ __all__ = ['count_pixels', 'iou_and_dice', 'train_one_epoch', 'evaluate', 'keep_
            'checkpoint_activations']
 
 # %% ../nbs/02_train.ipynb #1d7540c3
-import csv, ctypes, json, os, shutil, subprocess, sys, time
+import csv, ctypes, json, math, os, shutil, subprocess, sys, time, zipfile
 from functools import partial
 from pathlib import Path
 import torch
@@ -51,9 +51,11 @@ def _loss(model, criterion, batch):
 
 def _batches(dataloader, accelerator, desc):
     "逐批给出`(这个进程该算的样本, 它们在这一步里的份额×进程数)`；只有一个进程时份额总是1"
-    sampler, n = getattr(dataloader.batch_sampler, "batch_sampler", dataloader.batch_sampler), accelerator.num_processes
+    batches, n = tqdm(dataloader, desc=desc, leave=False, disable=None if accelerator.is_main_process else True), accelerator.num_processes
+    if n == 1: yield from ((batch, 1) for batch in batches); return
+    sampler = getattr(dataloader.batch_sampler, "batch_sampler", dataloader.batch_sampler)
     size, total = sampler.batch_size, len(sampler.sampler)
-    for i, batch in enumerate(tqdm(dataloader, desc=desc, leave=False, disable=None if accelerator.is_main_process else True)):
+    for i, batch in enumerate(batches):
         real = min(max(total - (i * n + accelerator.process_index) * size, 0), size)  # 其余是accelerate为了凑齐重复的
         yield [x[:max(real, 1)] for x in batch], n * real / min(n * size, total - i * n * size)
 
@@ -70,11 +72,12 @@ def train_one_epoch(
 ) -> float:  # 这一轮的平均损失
     "训练一轮；损失不是有限数时报`FloatingPointError`"
     model.train()
-    losses = []
-    for batch, share in _batches(dataloader, accelerator, "训练"):
+    losses, group = [], accelerator.gradient_accumulation_steps
+    rest = len(dataloader) % group  # 最后剩下几批，凑不满一组
+    for i, (batch, share) in enumerate(_batches(dataloader, accelerator, "训练")):
         with accelerator.accumulate(model):
             _, loss = _loss(model, criterion, batch)
-            accelerator.backward(loss * share)
+            accelerator.backward(loss * share * (group / rest if i >= len(dataloader) - rest else 1))
             optimizer.step()
             optimizer.zero_grad()
         losses.append(loss.item() * share)
@@ -124,26 +127,47 @@ def _print_row(row, header):
     tqdm.write(f"{row['epoch']:5}  {row['train_loss']:10.4f}  {row['test_loss']:9.4f}  {row['iou']:6.3f}  {row['dice']:6.3f}  {row['seconds']:6.1f}s")
 
 # %% ../nbs/02_train.ipynb #6fc49ecb
-_TRY_BF16 = "import torch\nwith torch.autocast('cpu', torch.bfloat16): torch.nn.Conv2d(8, 8, 3)(torch.rand(1, 8, 64, 64)).sum().backward()"
+_TRY_BF16 = """
+import torch
+from torch import nn
+net = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.ConvTranspose2d(16, 16, 2, 2), nn.Conv2d(16, 1, 3)).to(memory_format=torch.channels_last)
+with torch.autocast("cpu", torch.bfloat16): net(torch.rand(1, 1, 68, 68)).sum().backward()
+"""
 
 def _check_precision(precision):
     "精度不认识、这台机器跑不了，报`ValueError`"
     if precision not in ("fp32", "bf16", "fp16"): raise ValueError(f"没有{precision!r}这种精度，可选fp32、bf16、fp16")
     if precision == "fp32" or torch.accelerator.is_available(): return
     if precision == "fp16": raise ValueError("fp16要显卡。这台机器上用fp32")
-    if subprocess.run([sys.executable, "-c", _TRY_BF16], capture_output=True).returncode: raise ValueError("这台机器的CPU跑不了bf16（试了一步，进程死了）。用fp32")
+    tried = subprocess.run([sys.executable, "-c", _TRY_BF16], capture_output=True, text=True)
+    why = f"被信号{-tried.returncode}结束" if tried.returncode < 0 else tried.stderr.strip()[-200:]
+    if tried.returncode: raise ValueError(f"这台机器的CPU跑不了bf16（子进程里试了一步：{why}）。用fp32")
 
 def _accelerator(precision, accumulate, loggers, out):
-    "管设备、精度、几个进程的Accelerator"
+    "管设备、精度、几个进程的Accelerator；记录器用不了报`ValueError`"
     _check_precision(precision)
-    accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=precision.replace("fp32", "no"),
-                              gradient_accumulation_steps=accumulate, log_with=loggers, project_dir=out)
+    asked = [] if loggers is None else list(loggers) if isinstance(loggers, (list, tuple)) else [loggers]
+    try: accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=precision.replace("fp32", "no"),
+                                   gradient_accumulation_steps=accumulate, log_with=asked or None, project_dir=out)
+    except ValueError as e: raise ValueError(f"记录器{loggers!r}用不了（{e}）。名字要是accelerate认得的；写文件的记录器（如tensorboard）要给出out") from e
+    if len(accelerator.log_with) < len(asked) and "all" not in asked: raise ValueError(f"{asked}里有没装的记录器。先装上它，如pip install tensorboard")
     accelerator.init_trackers("unet_repro")
     return accelerator
 
 # %% ../nbs/02_train.ipynb #44f2da42
+def _sync(path):
+    "等这个文件或文件夹真的写到磁盘上"
+    if os.name == "nt": return  # Windows打不开文件夹
+    opened = os.open(path, os.O_RDONLY)
+    try: os.fsync(opened)
+    finally: os.close(opened)
+
+def _states(out):
+    "存下的状态，按轮数"
+    return sorted(out.glob("state-*"), key=lambda f: int(f.name.removeprefix("state-")))
+
 def _save_state(accelerator, history, out):
-    "存下接着练要用的一切；名字是state-的文件夹总是完整的"
+    "存下接着练要用的一切，留最近两份；名字是state-的文件夹总是完整的"
     tmp, folder = out / ".state.partial", out / f"state-{len(history)}"
     if accelerator.is_main_process: shutil.rmtree(tmp, ignore_errors=True)
     accelerator.wait_for_everyone()
@@ -151,11 +175,11 @@ def _save_state(accelerator, history, out):
     accelerator.wait_for_everyone()
     if not accelerator.is_main_process: return
     (tmp / "history.json").write_text(json.dumps(history))
-    for f in tmp.iterdir():
-        with open(f, "rb") as opened: os.fsync(opened.fileno())
+    for f in (*tmp.iterdir(), tmp): _sync(f)
+    shutil.rmtree(folder, ignore_errors=True)  # 坏了的同一轮
     os.replace(tmp, folder)
-    for old in out.glob("state-*"):
-        if old != folder: shutil.rmtree(old)
+    _sync(out)
+    for old in _states(out)[:-2]: shutil.rmtree(old)
 
 def _save_epoch(model, accelerator, history, out):
     "一轮练完：主进程写模型和历史，再存状态"
@@ -165,14 +189,25 @@ def _save_epoch(model, accelerator, history, out):
         _write_history(history, out / "history.csv")
     _save_state(accelerator, history, out)
 
+def _read_state(accelerator, state):
+    "读回一份状态，返回那时的历史"
+    randoms = list(state.glob("random_states_*.pkl"))
+    if len(randoms) != accelerator.num_processes: raise ValueError(f"存的时候是{len(randoms)}个进程，现在是{accelerator.num_processes}个；进程数要一样")
+    for f in randoms: zipfile.ZipFile(f).testzip()  # 坏了的随机数，accelerate只记一笔就过去
+    history = json.loads((state / "history.json").read_text())
+    accelerator.load_state(state)
+    return history
+
 def _load_state(accelerator, out):
-    "读回最后存下的状态，返回那时的历史；没有就从头开始，返回[]"
-    states = sorted(out.glob("state-*"), key=lambda f: int(f.name.removeprefix("state-")))
-    if not states: return []
-    try: accelerator.load_state(states[-1])
-    except Exception as e: raise ValueError(f"{states[-1]}接不上（{str(e)[:200]}）。网络、优化器和划分要与被打断的那次一样") from e
-    if accelerator.is_main_process: print(f"从{states[-1]}接着练")
-    return json.loads((states[-1] / "history.json").read_text())
+    "读回最后一份读得出来的状态，返回那时的历史；一份也没存过就从头开始，返回[]"
+    for state in reversed(states := _states(out)):
+        try: history = _read_state(accelerator, state)
+        except Exception as e: why = e
+        else:
+            if accelerator.is_main_process: print(f"从{state}接着练" + f"（{states[-1].name}读不出来）" * (state != states[-1]))
+            return history
+    if states: raise ValueError(f"{states[0]}接不上（{str(why)[:200]}）。网络、优化器、划分和进程数要与被打断的那次一样") from why
+    return []
 
 # %% ../nbs/02_train.ipynb #addafe8f
 def train_and_evaluate(
@@ -193,21 +228,28 @@ def train_and_evaluate(
     "训练并逐轮测试；损失不是有限数报`FloatingPointError`，`out`里已有训练结果报`FileExistsError`"
     if not len(train_dataloader) or not len(test_dataloader): raise ValueError("训练集或测试集是空的。检查划分")
     out = out and Path(out)
-    if out and not resume and (out / "history.csv").exists(): raise FileExistsError(f"{out}里已有一次训练的结果。换一个文件夹，或先删掉它；被打断的可以接着练（resume）")
+    if min(num_epochs, accumulate) < 1: raise ValueError(f"num_epochs和accumulate至少是1，得到{num_epochs}和{accumulate}")
+    if out and not resume and ((out / "history.csv").exists() or _states(out)): raise FileExistsError(f"{out}里已有一次训练的结果。换一个文件夹，或先删掉它；被打断的可以接着练（resume）")
     accelerator, criterion = _accelerator(precision, accumulate, loggers, out), criterion or nn.BCEWithLogitsLoss()
     model.to(memory_format=torch.channels_last)
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_epochs) if decay else None
     net, optimizer, train_dataloader, test_dataloader = accelerator.prepare(model, optimizer, train_dataloader, test_dataloader)
-    if accelerator.num_processes > 1: torch.manual_seed(torch.initial_seed() + accelerator.process_index)  # 各进程的随机块、随机失活不重样
+    seed, order = torch.initial_seed(), getattr(train_dataloader, "synchronized_generator", None)
+    if accelerator.num_processes > 1: torch.manual_seed(seed + accelerator.process_index)  # 各进程的随机块、随机失活不重样
     if decay: accelerator.register_for_checkpointing(schedule)
     history = _load_state(accelerator, out) if out and resume else []
     done = len(history)
     for epoch in tqdm(range(done + 1, num_epochs + 1), desc="轮", initial=done, total=num_epochs, disable=None if accelerator.is_main_process else True):
         start = time.perf_counter()
-        train_loss = train_one_epoch(net, train_dataloader, criterion, optimizer, accelerator)
-        if decay: schedule.step()
-        scores = evaluate(net, test_dataloader, criterion, accelerator)
+        if order: order.manual_seed(seed + epoch)  # 几个进程共用的打乱次序不在状态里，由种子和轮数定
+        try:
+            train_loss = train_one_epoch(net, train_dataloader, criterion, optimizer, accelerator)
+            if decay: schedule.step()
+            scores = evaluate(accelerator.unwrap_model(net), test_dataloader, criterion, accelerator)
+        except FloatingPointError:  # 历史里记一笔，09章的unet_doctor看得到
+            if out and history and accelerator.is_main_process: _write_history([*history, dict.fromkeys(history[0], math.nan) | dict(epoch=epoch)], out / "history.csv")
+            raise
         row = dict(epoch=epoch, train_loss=train_loss, test_loss=scores["loss"], iou=scores["iou"], dice=scores["dice"], seconds=time.perf_counter() - start)
         history.append(row)
         if accelerator.is_main_process: _print_row(row, header=epoch == done + 1)

@@ -22,6 +22,8 @@ demo: .venv/installed ## 训练一个小 U-Net，结果在 runs/demo
 
 reproduce: .venv/installed ## 训练08章表里的每一行（许多小时；停了再来，跑过的跳过）
 	nice $(BIN)/python benchmarks/reproduce.py
+	$(BIN)/python benchmarks/silver.py
+	$(BIN)/python benchmarks/touching.py
 
 test: .venv/installed ## 检查 CI 检查的一切
 	$(BIN)/python tools/check.py

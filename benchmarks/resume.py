@@ -49,7 +49,7 @@ def main():
             print(kills[-1], flush=True)
         assert start("--resume", str(killed)).wait() == 0
         same = {name: (whole / name).read_bytes() == (killed / name).read_bytes() for name in ("last/model.safetensors", "best/model.safetensors", "curves.png", "prediction.png")}
-        result = dict(kills=len(kills), while_saving=sum(k["torn_state_left"] for k in kills), epochs=EPOCHS,
+        result = dict(kills=len(kills), while_saving=sum(k["torn_state_left"] and k["when"] == "saving" for k in kills), starting=sum(k["when"] == "any" for k in kills), epochs=EPOCHS,
                       same_weights=same["last/model.safetensors"] and same["best/model.safetensors"], same_history=history(whole) == history(killed),
                       same_files=same, each=kills) | _provenance()
     (Path(__file__).parents[1] / "nbs/results/resume.json").write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -63,6 +63,7 @@ def _add_up(values, accelerator):
     "各进程的数逐项相加"
     return values if accelerator.num_processes == 1 else accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=accelerator.device)).tolist()
 
+# %% ../nbs/02_train.ipynb #02aa0009
 def train_one_epoch(
     model: nn.Module,  # 输出logits的网络
     dataloader: DataLoader,  # 每批`(images, *targets)`
@@ -189,6 +190,7 @@ def _save_epoch(model, accelerator, history, out):
         _write_history(history, out / "history.csv")
     _save_state(accelerator, history, out)
 
+# %% ../nbs/02_train.ipynb #02aa000a
 def _read_state(accelerator, state):
     "读回一份状态，返回那时的历史"
     randoms = list(state.glob("random_states_*.pkl"))
@@ -197,6 +199,12 @@ def _read_state(accelerator, state):
     history = json.loads((state / "history.json").read_text())
     accelerator.load_state(state)
     return history
+
+def _check_run(train_dataloader, test_dataloader, num_epochs, accumulate, out, resume):
+    "开练之前：数据不空，轮数合理，不盖掉别的训练"
+    if not len(train_dataloader) or not len(test_dataloader): raise ValueError("训练集或测试集是空的。检查划分")
+    if min(num_epochs, accumulate) < 1: raise ValueError(f"num_epochs和accumulate至少是1，得到{num_epochs}和{accumulate}")
+    if out and not resume and ((out / "history.csv").exists() or _states(out)): raise FileExistsError(f"{out}里已有一次训练的结果。换一个文件夹，或先删掉它；被打断的可以接着练（resume）")
 
 def _load_state(accelerator, out):
     "读回最后一份读得出来的状态，返回那时的历史；一份也没存过就从头开始，返回[]"
@@ -208,6 +216,15 @@ def _load_state(accelerator, out):
             return history
     if states: raise ValueError(f"{states[0]}接不上（{str(why)[:200]}）。网络、优化器、划分和进程数要与被打断的那次一样") from why
     return []
+
+# %% ../nbs/02_train.ipynb #02aa000b
+def _one_epoch(net, train_dataloader, test_dataloader, criterion, optimizer, schedule, accelerator):
+    "训练一轮、测试一遍，返回历史里的一行，缺epoch"
+    start = time.perf_counter()
+    train_loss = train_one_epoch(net, train_dataloader, criterion, optimizer, accelerator)
+    if schedule: schedule.step()
+    scores = evaluate(accelerator.unwrap_model(net), test_dataloader, criterion, accelerator)
+    return dict(train_loss=train_loss, test_loss=scores["loss"], iou=scores["iou"], dice=scores["dice"], seconds=time.perf_counter() - start)
 
 # %% ../nbs/02_train.ipynb #addafe8f
 def train_and_evaluate(
@@ -226,10 +243,8 @@ def train_and_evaluate(
     loggers=None,  # accelerate认得的记录器，如`"tensorboard"`；`None`只写`history.csv`
 ) -> list[dict]:  # 每轮一个字典：`epoch`、`train_loss`、`test_loss`、`iou`、`dice`、`seconds`
     "训练并逐轮测试；损失不是有限数报`FloatingPointError`，`out`里已有训练结果报`FileExistsError`"
-    if not len(train_dataloader) or not len(test_dataloader): raise ValueError("训练集或测试集是空的。检查划分")
     out = out and Path(out)
-    if min(num_epochs, accumulate) < 1: raise ValueError(f"num_epochs和accumulate至少是1，得到{num_epochs}和{accumulate}")
-    if out and not resume and ((out / "history.csv").exists() or _states(out)): raise FileExistsError(f"{out}里已有一次训练的结果。换一个文件夹，或先删掉它；被打断的可以接着练（resume）")
+    _check_run(train_dataloader, test_dataloader, num_epochs, accumulate, out, resume)
     accelerator, criterion = _accelerator(precision, accumulate, loggers, out), criterion or nn.BCEWithLogitsLoss()
     model.to(memory_format=torch.channels_last)
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
@@ -241,16 +256,11 @@ def train_and_evaluate(
     history = _load_state(accelerator, out) if out and resume else []
     done = len(history)
     for epoch in tqdm(range(done + 1, num_epochs + 1), desc="轮", initial=done, total=num_epochs, disable=None if accelerator.is_main_process else True):
-        start = time.perf_counter()
         if order: order.manual_seed(seed + epoch)  # 几个进程共用的打乱次序不在状态里，由种子和轮数定
-        try:
-            train_loss = train_one_epoch(net, train_dataloader, criterion, optimizer, accelerator)
-            if decay: schedule.step()
-            scores = evaluate(accelerator.unwrap_model(net), test_dataloader, criterion, accelerator)
+        try: row = dict(epoch=epoch) | _one_epoch(net, train_dataloader, test_dataloader, criterion, optimizer, schedule, accelerator)
         except FloatingPointError:  # 历史里记一笔，09章的unet_doctor看得到
             if out and history and accelerator.is_main_process: _write_history([*history, dict.fromkeys(history[0], math.nan) | dict(epoch=epoch)], out / "history.csv")
             raise
-        row = dict(epoch=epoch, train_loss=train_loss, test_loss=scores["loss"], iou=scores["iou"], dice=scores["dice"], seconds=time.perf_counter() - start)
         history.append(row)
         if accelerator.is_main_process: _print_row(row, header=epoch == done + 1)
         if out: _save_epoch(model, accelerator, history, out)

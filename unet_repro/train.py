@@ -195,7 +195,8 @@ def _read_state(accelerator, state):
     "读回一份状态，返回那时的历史"
     randoms = list(state.glob("random_states_*.pkl"))
     if len(randoms) != accelerator.num_processes: raise ValueError(f"存的时候是{len(randoms)}个进程，现在是{accelerator.num_processes}个；进程数要一样")
-    for f in randoms: zipfile.ZipFile(f).testzip()  # 坏了的随机数，accelerate只记一笔就过去
+    for f in randoms:  # 坏了的随机数，accelerate只记一笔就过去
+        if zipfile.ZipFile(f).testzip(): raise ValueError(f"{f.name}坏了")
     history = json.loads((state / "history.json").read_text())
     accelerator.load_state(state)
     return history
@@ -256,7 +257,7 @@ def train_and_evaluate(
     history = _load_state(accelerator, out) if out and resume else []
     done = len(history)
     for epoch in tqdm(range(done + 1, num_epochs + 1), desc="轮", initial=done, total=num_epochs, disable=None if accelerator.is_main_process else True):
-        if order: order.manual_seed(seed + epoch)  # 几个进程共用的打乱次序不在状态里，由种子和轮数定
+        if order and accelerator.num_processes > 1: order.manual_seed(seed + epoch)  # 几个进程共用的打乱次序不在状态里，由种子和轮数定
         try: row = dict(epoch=epoch) | _one_epoch(net, train_dataloader, test_dataloader, criterion, optimizer, schedule, accelerator)
         except FloatingPointError:  # 历史里记一笔，09章的unet_doctor看得到
             if out and history and accelerator.is_main_process: _write_history([*history, dict.fromkeys(history[0], math.nan) | dict(epoch=epoch)], out / "history.csv")

@@ -1,7 +1,7 @@
 """两个进程（gloo，CPU）与一个进程在同样的全局批量下练出同样的损失；死了一个进程，另一个不会一直等。
 
 用法：python benchmarks/processes.py，结果写进nbs/results/processes.json。七帧训练、五帧测试（都不能被2整除），块取居中的，
-顺序固定，于是两边每一步看到的是同样的两帧。优化器用SGD：Adam会把梯度里的舍入误差放大，另报一行；它在双精度下也一样，就说明只是舍入。
+顺序固定，于是两边每一步看到的是同样的两帧。优化器用SGD：Adam会把梯度里的舍入误差放大，另报一行，再用双精度的Adam报一行：差没有了，就说明只是舍入。
 再用两个进程打乱次序练四轮，和练两轮停下、再接着练两轮的比权重；记下各进程每轮取了哪几帧，留下了哪些文件。
 """
 import json, os, signal, subprocess, sys, tempfile, time
@@ -25,14 +25,13 @@ class Noted(SegmentationDataset):
 def train(folder, batch_size, optimizer, epochs, out=""):
     "一个进程里的训练；主进程打印历史。写了out就打乱次序、存状态、能接着练，各进程打印取过的帧"
     torch.set_num_threads(1)
-    double = optimizer == "Adam64"
-    if double: torch.set_default_dtype(torch.float64)
+    if optimizer == "Adam64": torch.set_default_dtype(torch.float64)
     data = Noted(folder, Tile(412, 228))
     data.seen = []  # 造的时候试取过一帧
     set_seed(0)
     model = UNet(1, 1, width=4, dropout=0.5 if out else 0)
     optimizer = torch.optim.SGD(model.parameters(), 1e-2) if optimizer == "SGD" else torch.optim.Adam(model.parameters(), 1e-3)
-    frames, test = (Subset(data, range(7)), Subset(SegmentationDataset(folder, Tile(412, 228)), range(5)))
+    frames, test = Subset(data, range(7)), Subset(SegmentationDataset(folder, Tile(412, 228)), range(5))
     batch = lambda items: tuple(torch.stack(x).to(torch.get_default_dtype()) for x in zip(*items))
     history = train_and_evaluate(model, DataLoader(frames, int(batch_size), shuffle=bool(out), collate_fn=batch), DataLoader(test, collate_fn=batch), int(epochs), optimizer=optimizer, out=out or None, resume=bool(out))
     if out: print(f"取过{data.seen}")

@@ -45,11 +45,10 @@ def all_runs():
         steps, epochs = ABLATION_BUDGET if change else BUDGET[width]
         runs[name] = dict(recipe=recipe, protocol=protocol, width=width, change=change, seed=seed, steps=steps, epochs=epochs)
     table = [(recipe, protocol) for protocol in ("01to02", "02to01", "blocks") for recipe in ("paper", "tutorial")]
-    for row in table: add(0, 16, *row)
+    for seed in (0, 1, 2):
+        for row in table: add(seed, 16, *row)
     for protocol, change in [(p, c) for p, cs in ABLATIONS.items() for c in cs]:
         for seed in (0, 1): add(seed, 16, "paper", protocol, change)
-    for seed in (1, 2):
-        for row in table: add(seed, 16, *row)
     for width in (32, 64):
         for row in table: add(0, width, *row)
     return runs

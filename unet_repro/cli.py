@@ -54,6 +54,9 @@ def plain_errors():
     "出错时打印一句话，以退出码1结束"
     try: yield
     except (OSError, ValueError, FloatingPointError) as e: sys.exit(f"错误：{e}")
+    except RuntimeError as e:  # 内存不够，PyTorch报的也是RuntimeError
+        if "allocate" not in str(e): raise
+        sys.exit("错误：内存不够。训练减小--width或加--low_memory，预测减小--memory（见常见问题“内存不够”）")
 
 # %% ../nbs/07_cli.ipynb #ed8082d5
 @call_parse
@@ -136,7 +139,7 @@ def unet_train(
         if resume: out, data, test_seq, recipe, width, epochs, lr, seed, decay, precision, accumulate, low_memory = _saved_arguments(resume)
         with state.main_process_first(): out, folder = Path(out), find_data(data)
         set_seed(seed)
-        parts = {"tutorial": tutorial_recipe, "paper": paper_recipe}[recipe](folder, test_seq, width, **({"lr": lr} if lr else {}))
+        parts = {"tutorial": tutorial_recipe, "paper": paper_recipe}[recipe](folder, test_seq, width, **({} if lr is None else {"lr": lr}))
         lr = parts["optimizer"].param_groups[0]["lr"]
         model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
         print(f"数据{folder}：训练{len(train)}帧，测试{len(test)}帧（序列{test_seq}）；网络{sum(p.numel() for p in model.parameters()):,}个参数")

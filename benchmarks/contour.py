@@ -69,7 +69,7 @@ if __name__ == "__main__":
         test, model = split(data.frames, runs[name]["protocol"])[1], UNet.from_pretrained(WORK / name / "last")
         probabilities, truths = [predict_image(model, data.images[i]) for i in test], [data.masks[i] for i in test]
         labels = {t: [label_instances(p, t) for p in probabilities] for t in THRESHOLDS}
-        ours[name] = {k: runs[name][k] for k in ("recipe", "protocol", "width", "seed")} | summary(labels[0.5], truths)
+        ours[name] = {k: runs[name][k] for k in ("recipe", "protocol", "width", "change", "steps", "seed")} | summary(labels[0.5], truths)
         ours[name]["thresholds"] = [dict(threshold=t, SEG=seg_measure(found, truths, BORDER), **summary(found, truths)) for t, found in labels.items()]
         print(name, {k: round(v, 3) for k, v in summary(labels[0.5], truths).items()}, *(f"{r['threshold']}：{r['SEG']:.3f}" for r in ours[name]["thresholds"]), flush=True)
     result = dict(cells=truth_cells(data.frames, data.masks), silver=silver, runs=ours) | _provenance()

@@ -1,12 +1,12 @@
 """轮廓差几个像素：真细胞整个收进、放大一个像素各得几分，银标和我们的网络的轮廓离真相多远；真细胞有多大。
 
-用法：先跑完几次python benchmarks/reproduce.py 名字，再python benchmarks/contour.py 名字……，结果写进nbs/results/contour.json。要带银标的真实数据。
+用法：先make reproduce（跑完几次也行），再python benchmarks/contour.py，量主表里宽16、runs/reproduce留着权重的各次，结果写进nbs/results/contour.json。要带银标的真实数据。
 """
 import json, sys
 from pathlib import Path
 
 import numpy as np
-from reproduce import WORK, all_runs, mask_of, split
+from reproduce import RESULTS, WORK, all_runs, mask_of, split
 from scipy import ndimage
 from unet_repro.cli import _provenance
 from unet_repro.data import SegmentationDataset, find_data, read_mask
@@ -57,8 +57,9 @@ def summary(results, truths):
 
 
 if __name__ == "__main__":
-    names, runs, folder = sys.argv[1:], all_runs(), find_data("PhC-C2DH-U373")
-    if missing := [n for n in names if not (n in runs and (WORK / n / "last").exists())] or not names: sys.exit(f"先用benchmarks/reproduce.py跑完：{missing or '一次或几次训练，把名字写在后面'}")
+    runs, folder = all_runs(), find_data("PhC-C2DH-U373")
+    names = [n for n, r in runs.items() if r["width"] == 16 and not r["change"] and (WORK / n / "last").exists() and (RESULTS / f"{n}.json").exists()]
+    if not names: sys.exit("先用make reproduce跑完主表里宽16的一次")
     data = SegmentationDataset(folder)
     if not mask_of(data.frames[0], "ST").exists(): sys.exit("要带银标的真实数据：放进Datasets/，或用UNET_REPRO_DATA指出装着它的文件夹")
     silver, ours = {}, {}
@@ -69,7 +70,7 @@ if __name__ == "__main__":
         test, model = split(data.frames, runs[name]["protocol"])[1], UNet.from_pretrained(WORK / name / "last")
         probabilities, truths = [predict_image(model, data.images[i]) for i in test], [data.masks[i] for i in test]
         labels = {t: [label_instances(p, t) for p in probabilities] for t in THRESHOLDS}
-        ours[name] = {k: runs[name][k] for k in ("recipe", "protocol", "width", "change", "steps", "seed")} | summary(labels[0.5], truths)
+        ours[name] = {k: runs[name][k] for k in ("recipe", "protocol", "seed")} | summary(labels[0.5], truths)
         ours[name]["thresholds"] = [dict(threshold=t, SEG=seg_measure(found, truths, BORDER), **summary(found, truths)) for t, found in labels.items()]
         print(name, {k: round(v, 3) for k, v in summary(labels[0.5], truths).items()}, *(f"{r['threshold']}：{r['SEG']:.3f}" for r in ours[name]["thresholds"]), flush=True)
     result = dict(cells=truth_cells(data.frames, data.masks), silver=silver, runs=ours) | _provenance()

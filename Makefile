@@ -24,8 +24,6 @@ reproduce: .venv/installed ## 训练08章表里的每一行（许多小时；停
 	nice $(BIN)/python benchmarks/reproduce.py
 	$(BIN)/python benchmarks/silver.py
 	$(BIN)/python benchmarks/touching.py
-	$(BIN)/python benchmarks/scoring.py
-	$(BIN)/python benchmarks/contour.py
 
 test: .venv/installed ## 检查 CI 检查的一切
 	$(BIN)/python tools/check.py

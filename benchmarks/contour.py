@@ -70,9 +70,10 @@ if __name__ == "__main__":
         test, model = split(data.frames, runs[name]["protocol"])[1], UNet.from_pretrained(WORK / name / "last")
         probabilities, truths = [predict_image(model, data.images[i]) for i in test], [data.masks[i] for i in test]
         labels = {t: [label_instances(p, t) for p in probabilities] for t in THRESHOLDS}
-        ours[name] = {k: runs[name][k] for k in ("recipe", "protocol", "seed")} | summary(labels[0.5], truths)
-        ours[name]["thresholds"] = [dict(threshold=t, SEG=seg_measure(found, truths, BORDER), **summary(found, truths)) for t, found in labels.items()]
-        print(name, {k: round(v, 3) for k, v in summary(labels[0.5], truths).items()}, *(f"{r['threshold']}：{r['SEG']:.3f}" for r in ours[name]["thresholds"]), flush=True)
+        rows = [dict(threshold=t, SEG=seg_measure(found, truths, BORDER), **summary(found, truths)) for t, found in labels.items()]
+        half = rows[THRESHOLDS.index(0.5)]
+        ours[name] = {k: runs[name][k] for k in ("recipe", "protocol", "seed")} | {k: half[k] for k in ("off", "bias", "cells")} | dict(thresholds=rows)
+        print(f"{name}：差{half['off']:.2f}像素，偏{half['bias']:+.2f}；", *(f"{r['threshold']}：{r['SEG']:.3f}" for r in rows), flush=True)
     result = dict(cells=truth_cells(data.frames, data.masks), silver=silver, runs=ours) | _provenance()
     (Path(__file__).parents[1] / "nbs/results/contour.json").write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     print(*(f"{p}：银标差{s['off']:.2f}像素，偏{s['bias']:+.2f}" for p, s in silver.items()), sep="\n")

@@ -1,6 +1,6 @@
 """轮廓差几个像素：真细胞整个收进、放大一个像素各得几分，银标和我们的网络的轮廓离真相多远；真细胞有多大。
 
-用法：先make reproduce（跑完几次也行），再python benchmarks/contour.py，量主表里宽16、runs/reproduce留着权重的各次，结果写进nbs/results/contour.json。要带银标的真实数据。
+用法：先make reproduce（跑完几次也行），再python benchmarks/contour.py，量主表里宽16、runs/reproduce留着权重的各次，结果写进nbs/results/contour.json，量过的跳过。要带银标的真实数据。
 """
 import json, sys
 from pathlib import Path
@@ -14,6 +14,7 @@ from unet_repro.evaluate import keep_inside, match_objects, seg_measure
 from unet_repro.model import UNet
 from unet_repro.predict import label_instances, predict_image
 
+OUT = Path(__file__).parents[1] / "nbs/results/contour.json"
 BORDER, THRESHOLDS = 50, (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
@@ -58,11 +59,12 @@ def summary(results, truths):
 
 if __name__ == "__main__":
     runs, folder = all_runs(), find_data("PhC-C2DH-U373")
-    names = [n for n, r in runs.items() if r["width"] == 16 and not r["change"] and (WORK / n / "last").exists() and (RESULTS / f"{n}.json").exists()]
-    if not names: sys.exit("先用make reproduce跑完主表里宽16的一次")
+    ours = json.loads(OUT.read_text(encoding="utf-8"))["runs"] if OUT.exists() else {}
+    names = [n for n, r in runs.items() if n not in ours and r["width"] == 16 and not r["change"] and (WORK / n / "last").exists() and (RESULTS / f"{n}.json").exists()]
+    if not names: sys.exit("没有还没量的：先用make reproduce跑完主表里宽16的一次")
     data = SegmentationDataset(folder)
     if not mask_of(data.frames[0], "ST").exists(): sys.exit("要带银标的真实数据：放进Datasets/，或用UNET_REPRO_DATA指出装着它的文件夹")
-    silver, ours = {}, {}
+    silver = {}
     for protocol in ("01to02", "02to01", "blocks"):
         test = split(data.frames, protocol)[1]
         silver[protocol] = summary([read_mask(mask_of(data.frames[i], "ST")) for i in test], [data.masks[i] for i in test])
@@ -72,8 +74,8 @@ if __name__ == "__main__":
         labels = {t: [label_instances(p, t) for p in probabilities] for t in THRESHOLDS}
         rows = [dict(threshold=t, SEG=seg_measure(found, truths, BORDER), **summary(found, truths)) for t, found in labels.items()]
         half = rows[THRESHOLDS.index(0.5)]
-        ours[name] = {k: runs[name][k] for k in ("recipe", "protocol", "seed")} | {k: half[k] for k in ("off", "bias", "cells")} | dict(thresholds=rows)
+        ours[name] = {k: runs[name][k] for k in ("recipe", "protocol", "seed")} | {k: half[k] for k in ("off", "bias", "cells")} | dict(thresholds=rows) | _provenance()
         print(f"{name}：差{half['off']:.2f}像素，偏{half['bias']:+.2f}；", *(f"{r['threshold']}：{r['SEG']:.3f}" for r in rows), flush=True)
-    result = dict(cells=truth_cells(data.frames, data.masks), silver=silver, runs=ours) | _provenance()
-    (Path(__file__).parents[1] / "nbs/results/contour.json").write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    result = dict(cells=truth_cells(data.frames, data.masks), silver=silver, runs=dict(sorted(ours.items()))) | _provenance()
+    OUT.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     print(*(f"{p}：银标差{s['off']:.2f}像素，偏{s['bias']:+.2f}" for p, s in silver.items()), sep="\n")

@@ -92,7 +92,7 @@ def prepare(run):
         train.dataset.masks = [np.maximum(m, 0) for m in train.dataset.masks]
         ignore_unlabelled(train.dataset, **{"no_rim": dict(margin=0), "no_tra": dict(radius=0)}[change])
     if change == "resized": train.dataset.transform = v2.Compose([v2.Resize((388, 388)), train.dataset.transform])
-    test.dataset.masks = list(test.dataset.masks)  # 逐轮测试的口径与打分的一样：同样的视野，漏标的细胞不数
+    test.dataset.masks = list(test.dataset.masks)  # 逐轮测试的视野与打分的一样，漏标的细胞周围也不算
     ignore_unlabelled(test.dataset)
     view = [v2.Resize((388, 388)), Tile()] if change == "resized" else [Field()]
     test.dataset.transform = v2.Compose([*view, WithWeights(gap=False, w0=0, balance=False)])

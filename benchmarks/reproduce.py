@@ -2,7 +2,7 @@
 
     python benchmarks/reproduce.py              还没跑的全跑，两个一起，各用一个线程
     python benchmarks/reproduce.py --list       列出每一次，跑过的打勾
-    python benchmarks/reproduce.py 名字          只跑这一次
+    python benchmarks/reproduce.py 名字          只跑这一次，用全部的核
 """
 import argparse, json, os, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
@@ -133,14 +133,13 @@ def score(model, test, run, average):
 
 def execute(name, run):
     "训练、打分、写JSON"
-    torch.set_num_threads(1)
     keep_memory()
     set_seed(run["seed"])
     parts = prepare(run)
     model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
     history = train_and_evaluate(**parts, out=WORK / name, resume=True)  # 被打断的接着练
     scoring = time.perf_counter()
-    result = run | dict(train_frames=len(train), test_frames=len(test), threads=1, plain=score(model, test, run, False), history=history)
+    result = run | dict(train_frames=len(train), test_frames=len(test), threads=torch.get_num_threads(), plain=score(model, test, run, False), history=history)
     if not run["change"]: result["average"] = score(model, test, run, True)
     result |= dict(seconds=sum(h["seconds"] for h in history) + time.perf_counter() - scoring) | _provenance()
     tmp = WORK / f"{name}.json"
@@ -151,9 +150,9 @@ def execute(name, run):
 
 
 def spawn(name):
-    "在子进程里跑一次，输出写进runs/reproduce/名字.log；不成就说一声"
+    "在子进程里用一个线程跑一次，输出写进runs/reproduce/名字.log；不成就说一声"
     WORK.mkdir(parents=True, exist_ok=True)
-    with open(WORK / f"{name}.log", "w") as log: code = subprocess.call([sys.executable, __file__, name], stdout=log, stderr=log)
+    with open(WORK / f"{name}.log", "w") as log: code = subprocess.call([sys.executable, __file__, name], stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"})
     print(f"{'完成' if not code else '没跑成，看' + str(WORK / name) + '.log'}：{name}", flush=True)
     return code
 

@@ -30,11 +30,12 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS, WORK = ROOT / "nbs/results/reproduce", ROOT / "runs/reproduce"
 BUDGET = {16: (1500, 20), 32: (1500, 20), 64: (500, 10)}  # 各宽度训练多少块、分几轮（每轮测一次、降一次学习率）；宽度64一块要几秒，只练500块
 ABLATION_BUDGET = 600, 8  # 逐项比较都用这个预算
+LONG_BUDGET = 10_000, 50  # 长训：两套配方各练一万块，看论文的配方是不是只差步数
 
 ABLATIONS = {"01to02": ("base", "adam", "no_elastic", "balance", "top_left", "resized", "no_rim", "no_dropout", "bicubic", "no_decay", "no_clip", "loud_head"),  # 各是什么，见08章；base什么也不换
              "random": ("adam", "no_border"),  # 挨着的细胞只在02里，训练、测试两边都有的只有随机划分
              "02to01": ("adam", "no_tra")}  # 只有TRA标记的细胞都在02里
-SGD = ("base", "no_clip", "loud_head")  # 用配方自己的SGD；其余的都先换成Adam，再换各自的一样：步数少时，SGD的种子之间差得太多，比不出别的
+SGD = ("base", "no_clip", "loud_head", "long")  # 用配方自己的SGD；其余的都先换成Adam，再换各自的一样：步数少时，SGD的种子之间差得太多，比不出别的
 
 
 def all_runs():
@@ -42,7 +43,7 @@ def all_runs():
     runs = {}
     def add(seed, width, recipe="paper", protocol="01to02", change=None):
         name = f"{recipe}-{protocol}-w{width}-{change + '-' if change else ''}s{seed}"
-        steps, epochs = ABLATION_BUDGET if change else BUDGET[width]
+        steps, epochs = LONG_BUDGET if change == "long" else ABLATION_BUDGET if change else BUDGET[width]
         runs[name] = dict(recipe=recipe, protocol=protocol, width=width, change=change, seed=seed, steps=steps, epochs=epochs)
     table = [(recipe, protocol) for protocol in ("01to02", "02to01", "blocks") for recipe in ("paper", "tutorial")]
     for seed in (0, 1, 2):
@@ -51,6 +52,7 @@ def all_runs():
         for seed in (0, 1): add(seed, 16, "paper", protocol, change)
     for width in (32, 64):
         for row in table: add(0, width, *row)
+    for recipe in ("paper", "tutorial"): add(0, 16, recipe, "01to02", "long")
     return runs
 
 
@@ -82,7 +84,7 @@ def prepare(run):
         share = np.mean([(train.dataset.masks[i] > 0).mean() for i in train.indices])
         parts["model"].head.bias.data[1] = float(np.log(share / (1 - share)))
     if change == "top_left": unet_repro.model.center_crop = lambda x, size: x[..., :size[0], :size[1]]
-    if change and change not in SGD: parts["optimizer"] = torch.optim.Adam(parts["model"].parameters())
+    if run["recipe"] == "paper" and change and change not in SGD: parts["optimizer"] = torch.optim.Adam(parts["model"].parameters())
     if change == "no_clip": parts["optimizer"].max_norm = float("inf")
     if change == "loud_head": unet_repro.model.init_he(parts["model"])
     if change == "bicubic": train.dataset.transform.transforms[0].mode = "bicubic"
@@ -140,7 +142,7 @@ def execute(name, run):
     history = train_and_evaluate(**parts, out=WORK / name, resume=True)  # 被打断的接着练
     scoring = time.perf_counter()
     result = run | dict(train_frames=len(train), test_frames=len(test), threads=torch.get_num_threads(), plain=score(model, test, run, False), history=history)
-    if not run["change"]: result["average"] = score(model, test, run, True)
+    if run["change"] in (None, "long"): result["average"] = score(model, test, run, True)
     result |= dict(seconds=sum(h["seconds"] for h in history) + time.perf_counter() - scoring) | _provenance()
     tmp = WORK / f"{name}.json"
     tmp.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

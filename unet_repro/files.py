@@ -84,6 +84,7 @@ def provenance() -> dict:  # `command`、`commit`、`versions`、`machine`
 # %% ../nbs/15_files.ipynb #25583fcb
 _PHOTOMETRIC = {0: "白为零", 1: "灰度", 2: "RGB", 3: "调色板"}
 _ORIENTATION = 274  # TIFF标签的编号
+_MOST = 4096  # 无损压缩至多压成几分之一；比这还小，是标签坏了
 
 def _planes(series):
     "一个系列里有几幅平面：除去高、宽、通道，其余各维相乘"
@@ -110,8 +111,10 @@ def tiff_page(
                     "用ImageJ打开，另存为TIFF，图像和掩码都这样做")
     size = tiff.filehandle.size
     ends = [start + n for start, n in zip(page.dataoffsets, page.databytecounts)]
-    if not ends or max(ends) > size:
-        raise fault(OSError, f"读不出{path}（像素没有写完，文件只有{size}字节）", _DAMAGED)
+    missing = len(ends) < np.prod(page.chunked)
+    if missing or max(ends, default=0) > size or page.nbytes > _MOST * sum(page.databytecounts):
+        raise fault(OSError, f"读不出{path}（标签说有{page.nbytes}字节的像素，"
+                    f"文件只有{size}字节）", _DAMAGED)
     return page
 
 # %% ../nbs/15_files.ipynb #17e1b9c8
@@ -197,7 +200,7 @@ def _check_suffix(path, is_tiff):
     try:
         with Image.open(path) as image:
             kind = image.format
-    except OSError:
+    except Exception:  # 认不出是什么格式
         return
     if is_tiff and kind != "TIFF":
         raise fault(ValueError, f"{path}的扩展名是{path.suffix}，内容却是{kind}", "把它另存为TIFF")

@@ -97,6 +97,8 @@ def tiff_page(
     "看标签：不是一幅我们认得的二维图像就报`ValueError`，像素不全报`OSError`"
     series = [s for s in tiff.series if not s.keyframe.is_reduced]
     pages = sum(map(_planes, series))
+    if pages == 0:
+        raise fault(OSError, f"读不出{path}（里面没有像素）", _DAMAGED)
     if pages != 1:
         raise fault(ValueError, f"{path}有{pages}页，这里只处理二维图像",
                     "把每一页另存为一个文件", "own")

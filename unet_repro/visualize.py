@@ -7,11 +7,13 @@ __all__ = ['HIT', 'MISS', 'FALSE_ALARM', 'to_frame', 'predict_probability', 'vis
            'feature_maps', 'show_feature_maps']
 
 # %% ../nbs/03_visualize.ipynb #a05ce785
+#| code-fold: true
+#| code-summary: "导入"
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from .model import UNet
+from .model import UNet, foreground_logit
 from .train import count_pixels, iou_and_dice
 
 # %% ../nbs/03_visualize.ipynb #213f337e
@@ -20,25 +22,14 @@ def to_frame(
     shape: tuple,  # 图像的`(H, W)`，不小于`(h, w)`
 ) -> np.ndarray:  # `(H, W)`，float，掩码居中，四周是NaN
     "把掩码放回图像的坐标系"
-    frame = np.full(shape, np.nan)
-    top, left = ((n - m) // 2 for n, m in zip(shape, mask.shape))
-    frame[top:top + mask.shape[0], left:left + mask.shape[1]] = mask
-    return frame
+    canvas = np.full(shape, np.nan)
+    top, left = (shape[0] - mask.shape[0]) // 2, (shape[1] - mask.shape[1]) // 2
+    canvas[top:top + mask.shape[0], left:left + mask.shape[1]] = mask
+    return canvas
 
 # %% ../nbs/03_visualize.ipynb #13bf4f22
 HIT, MISS, FALSE_ALARM = "#0072B2", "#F0E442", "#D55E00"
 
-# %% ../nbs/03_visualize.ipynb #65f600b0
-def _overlay(ax, found, truth):
-    "在图像上涂出猜中、漏报、误报"
-    from matplotlib.colors import to_rgb
-    from matplotlib.patches import Patch
-    color, names = np.zeros((*truth.shape, 4)), {"hit": (1, 1, HIT), "miss": (0, 1, MISS), "false alarm": (1, 0, FALSE_ALARM)}
-    for f, t, c in names.values(): color[(found == f) & (truth == t)] = *to_rgb(c), 0.55
-    ax.imshow(color, interpolation="nearest")
-    ax.legend(handles=[Patch(color=c, label=n) for n, (_, _, c) in names.items()], loc="lower right", fontsize=7, framealpha=0.8)
-
-# %% ../nbs/03_visualize.ipynb #8dcdea71
 @torch.no_grad()
 def _logits(model, images):
     "推理：关掉随机失活，算完恢复原样"
@@ -47,16 +38,26 @@ def _logits(model, images):
     model.train(training)
     return logits
 
-def _foreground(logits):
-    "logits变成前景的概率：不是第0类的概率"
-    return logits.sigmoid()[:, 0] if logits.shape[1] == 1 else 1 - logits.softmax(1)[:, 0]
+def _overlay(ax, found, truth):
+    "在图像上涂出猜中、漏报、误报"
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+    color = np.zeros((*truth.shape, 4))
+    kinds = {"hit": (1, 1, HIT), "miss": (0, 1, MISS), "false alarm": (1, 0, FALSE_ALARM)}
+    for f, t, paint in kinds.values():
+        color[(found == f) & (truth == t)] = *to_rgb(paint), 0.55
+    ax.imshow(color, interpolation="nearest")
+    handles = [Patch(color=paint, label=name) for name, (_, _, paint) in kinds.items()]
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3,
+              frameon=False, handlelength=1, columnspacing=1)
 
+# %% ../nbs/03_visualize.ipynb #8dcdea71
 def predict_probability(
     model: nn.Module,  # 输出logits的网络
     images: torch.Tensor,  # `(N, C, H, W)`，已归一化
 ) -> torch.Tensor:  # `(N, h, w)`，前景的概率，在[0, 1]里
-    "推理：logits变成前景概率"
-    return _foreground(_logits(model, images))
+    "推理：前景（不是第0类）的概率"
+    return foreground_logit(_logits(model, images)).sigmoid()
 
 # %% ../nbs/03_visualize.ipynb #e0cdf8ce
 def visualize_prediction(
@@ -69,20 +70,26 @@ def visualize_prediction(
     import matplotlib.pyplot as plt
     image, mask, *weight = test_dataset[idx]
     logits = _logits(model.to(device), image[None].to(device)).cpu()
-    probability, counts = _foreground(logits)[0].numpy(), count_pixels(logits, mask[None], *[w[None] for w in weight[:1]])
-    answer = logits[0, 0] > 0 if logits.shape[1] == 1 else logits[0].argmax(0) > 0
-    known = weight[0].reshape(answer.shape) > 0 if weight else torch.ones_like(answer)
-    shape, grey = image.shape[-2:], image.mean(0).numpy()
-    truth, found = to_frame(np.where(known, mask.reshape(answer.shape) > 0, np.nan), shape), to_frame(answer.numpy(), shape)
-    fig, axes = plt.subplots(1, 4, figsize=(14, 3.9), layout="compressed")
-    (h, w), (H, W) = probability.shape, shape
-    for ax, title in zip(axes, ["image", "truth", "predicted probability", f"overlay, IoU {iou_and_dice(counts)[0]:.3f}"]):
-        ax.imshow(grey, cmap="gray", vmin=-1, vmax=1)
-        ax.add_patch(plt.Rectangle(((W - w) / 2 - 0.5, (H - h) / 2 - 0.5), w, h, fill=False, color="tab:orange", lw=1.5))
-        ax.set_title(title, fontsize=10); ax.axis("off")
-    axes[1].imshow(truth, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes[2].imshow(to_frame(probability, shape), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    _overlay(axes[3], found, truth)
+    z, shape = foreground_logit(logits)[0], image.shape[-2:]
+    truth = (mask.reshape(z.shape) > 0).float()
+    if weight:
+        truth[weight[0].reshape(z.shape) <= 0] = np.nan
+    counts = count_pixels(logits, mask[None], *[w[None] for w in weight[:1]])
+    truth, found, probability = (to_frame(p.numpy(), shape) for p in (truth, z > 0, z.sigmoid()))
+    overlay = f"overlay, IoU {iou_and_dice(counts)[0]:.3f}"
+    titles = ["image", "truth", "predicted probability", overlay]
+    (h, w), (height, width) = z.shape, shape
+    size = 6.4, 6.4 * height / width + 0.7
+    fig, axes = plt.subplots(2, 2, figsize=size, layout="compressed")
+    corner = (width - w) / 2 - 0.5, (height - h) / 2 - 0.5
+    for ax, title, layer in zip(axes.flat, titles, (None, truth, probability, None)):
+        ax.imshow(image.mean(0), cmap="gray", vmin=-1, vmax=1)
+        if layer is not None:
+            ax.imshow(layer, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        ax.add_patch(plt.Rectangle(corner, w, h, fill=False, color="tab:orange", lw=1.5))
+        ax.set_title(title)
+        ax.axis("off")
+    _overlay(axes[1, 1], found, truth)
     plt.close(fig)
     return fig
 
@@ -92,12 +99,17 @@ def plot_history(
 ):  # 画好的`Figure`
     "画训练曲线：左边损失，右边交并比和Dice"
     import matplotlib.pyplot as plt
-    epochs = [h["epoch"] for h in history]
-    fig, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="compressed")
-    for ax, keys, title in [(axes[0], ("train_loss", "test_loss"), "loss"), (axes[1], ("iou", "dice"), "foreground, test")]:
-        for key, style in zip(keys, ("-o", "--s")): ax.plot(epochs, [h[key] for h in history], style, ms=3, label=key)
-        ax.set(xlabel="epoch", title=title); ax.legend(); ax.grid(alpha=0.3)
-    axes[0].set_yscale("log"); axes[1].set_ylim(0, 1)
+    epochs = [row["epoch"] for row in history]
+    fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), layout="compressed")
+    for ax, *keys, title in [(axes[0], "train_loss", "test_loss", "loss"),
+                             (axes[1], "iou", "dice", "foreground, test")]:
+        for key, style in zip(keys, ("-o", "--s")):
+            ax.plot(epochs, [row[key] for row in history], style, ms=3, label=key)
+        ax.set(xlabel="epoch", title=title)
+        ax.legend()
+        ax.grid(alpha=0.3)
+    axes[0].set_yscale("log")
+    axes[1].set_ylim(0, 1)
     plt.close(fig)
     return fig
 
@@ -108,11 +120,20 @@ def feature_maps(
     images: torch.Tensor,  # `(1, C, H, W)`，已归一化
 ) -> dict:  # 名字到`(通道, h, w)`的张量，按前向的顺序
     "前向一次，记下编码器和解码器每一级的特征图"
-    maps, blocks = {}, [(f"encoder {i}", b) for i, b in enumerate(model.encoder)]
-    blocks += [(f"decoder {model.depth - 1 - i}", b) for i, b in enumerate(model.decoder)]
-    hooks = [b.register_forward_hook(lambda m, args, out, name=name: maps.update({name: out[0].clone()})) for name, b in blocks]
-    predict_probability(model, images)
-    for h in hooks: h.remove()
+    maps, hooks = {}, []
+
+    def note(name):
+        def hook(block, inputs, output):
+            maps[name] = output[0].clone()
+        return hook
+
+    for level, block in enumerate(model.encoder):
+        hooks.append(block.register_forward_hook(note(f"encoder {level}")))
+    for step, block in enumerate(model.decoder, 1):
+        hooks.append(block.register_forward_hook(note(f"decoder {model.depth - step}")))
+    _logits(model, images)
+    for hook in hooks:
+        hook.remove()
     return maps
 
 def show_feature_maps(
@@ -120,14 +141,19 @@ def show_feature_maps(
     images: torch.Tensor,  # `(1, C, H, W)`，已归一化
     channels: int = 3,  # 每级画最活跃的几个通道
 ):  # 画好的`Figure`
-    "画每一级最活跃（空间上标准差最大）的几个通道：一列是一级，编码器在左，解码器在右"
+    "画每一级最活跃（空间上标准差最大）的几个通道：一行是一级，左边编码器，右边解码器"
     import matplotlib.pyplot as plt
-    maps = feature_maps(model, images)
-    fig, axes = plt.subplots(channels, len(maps), figsize=(1.05 * len(maps), 1.1 * channels), layout="compressed")
-    for column, (name, feature) in zip(axes.T, maps.items()):
-        column[0].set_title(f"{name}\n{feature.shape[-1]} px", fontsize=7)
-        busiest = feature.std((1, 2)).argsort(descending=True)[:channels]
-        for ax, c in zip(column, busiest): ax.imshow(feature[c].cpu(), cmap="magma")
-    for ax in axes.flat: ax.axis("off")
+    rows = model.depth + 1
+    fig, axes = plt.subplots(rows, 2 * channels, figsize=(2.2 * channels, 1.3 * rows),
+                             squeeze=False, layout="compressed")
+    for ax in axes.flat:
+        ax.axis("off")
+    for name, maps in feature_maps(model, images).items():
+        side, level = name.split()
+        row = axes[int(level)][:channels] if side == "encoder" else axes[int(level)][channels:]
+        row[0].set_title(f"{name}, {maps.shape[-1]} px", loc="left", fontsize=10)
+        busiest = maps.std((1, 2)).argsort(descending=True)
+        for ax, c in zip(row, busiest):
+            ax.imshow(maps[c].cpu(), cmap="magma")
     plt.close(fig)
     return fig

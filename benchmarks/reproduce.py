@@ -4,133 +4,217 @@
     python benchmarks/reproduce.py --list       列出每一次，跑过的打勾
     python benchmarks/reproduce.py 名字          只跑这一次，用全部的核
 """
-import argparse, json, os, subprocess, sys, tempfile, time
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate.utils import set_seed
+from common import RESULTS, ROOT, real_data, save
 from PIL import Image
+from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
-import unet_repro.model
-from unet_repro.cli import _provenance, tutorial_recipe
-from unet_repro.data import Tile, find_data, split_dataset
+from unet_repro import recipe as recipes
+from unet_repro.data import find_frames, split_dataset
+from unet_repro.engine import keep_memory, train_run
 from unet_repro.evaluate import score_folder
+from unet_repro.model import UNet, init_he
 from unet_repro.predict import label_instances, predict_image
-from unet_repro.recipe import WithWeights, ignore_unlabelled, paper_recipe
-from unet_repro.train import keep_memory, train_and_evaluate
+from unet_repro.recipe import PAPER, TUTORIAL, Recipe, WithWeights, ignore_unlabelled
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS, WORK = ROOT / "nbs/results/reproduce", ROOT / "runs/reproduce"
-BUDGET = {16: (1500, 20), 32: (1500, 20), 64: (500, 10)}  # 各宽度训练多少块、分几轮（每轮测一次、降一次学习率）；宽度64一块要几秒，只练500块
+WORK = ROOT / "runs/reproduce"
+PROTOCOLS = ("01to02", "02to01", "blocks")  # 主表的划分
+BUDGET = {16: (1500, 20), 32: (1500, 20), 64: (500, 10)}  # 各宽度训练多少块、分几轮
 ABLATION_BUDGET = 600, 8  # 逐项比较都用这个预算
 LONG_BUDGET = 10_000, 50  # 长训：两套配方各练一万块，看论文的配方是不是只差步数
 
-ABLATIONS = {"01to02": ("base", "adam", "no_elastic", "balance", "top_left", "resized", "no_rim", "no_dropout", "bicubic", "no_decay", "no_clip", "loud_head"),  # 各是什么，见08章；base什么也不换
-             "random": ("adam", "no_border"),  # 挨着的细胞只在02里，训练、测试两边都有的只有随机划分
-             "02to01": ("adam", "no_tra")}  # 只有TRA标记的细胞都在02里
-SGD = ("base", "no_clip", "loud_head", "long")  # 用配方自己的SGD；其余的都先换成Adam，再换各自的一样：步数少时，SGD的种子之间差得太多，比不出别的
+
+# 逐项比较
+
+@dataclass(frozen=True)
+class Trial(Recipe):
+    "一次训练的配方，和配方以外的一样"
+    decay: bool = True  # 学习率是否按余弦降到接近0
+
+
+class TopLeft(UNet):
+    "跳跃连接从左上角裁：原教程的错误三"
+    def _expand(self, i, x, skip):
+        x = self.up[i](x)
+        skip = skip[..., :x.shape[-2], :x.shape[-1]]
+        return self.decoder[i](torch.cat([skip, x], dim=1))
+
+
+def drawn_twice(*args, **kwargs):
+    "He初始化抽两遍的网络：表里的数是这样跑出来的"
+    model = UNet(*args, **kwargs)
+    init_he(model)
+    return model
+
+
+class PlainBCE(nn.BCEWithLogitsLoss):
+    "教程的损失不看权重；打分的视野带着权重，只为了不数漏标的细胞"
+    def forward(self, outputs, mask, weight=None):
+        return super().forward(outputs, mask)
+
+
+# 步数少时，SGD的种子之间差得太多，比不出别的：先换成Adam，再换各自的一样
+ADAM = dict(optimizer=torch.optim.Adam, lr=1e-3)
+ABLATIONS = {  # 名字：论文的配方换掉什么；各是什么，见08章
+    "base": {},
+    "adam": ADAM,
+    "no_elastic": ADAM | dict(sigma=0),
+    "balance": ADAM | dict(balance=True),
+    "top_left": ADAM | dict(network=TopLeft),
+    "resized": ADAM | dict(resize=388),
+    "no_rim": ADAM | dict(margin=0),
+    "no_dropout": ADAM | dict(dropout=0),
+    "bicubic": ADAM | dict(mode="bicubic"),
+    "no_decay": ADAM | dict(decay=False),
+    "no_clip": dict(max_norm=float("inf")),
+    "loud_head": dict(quiet=False, network=drawn_twice),
+    "no_border": ADAM | dict(w0=0),
+    "no_tra": ADAM | dict(radius=0),
+}
+ELSEWHERE = {  # 不只在01to02上比的
+    "adam": ("01to02", "random", "02to01"),
+    "no_border": ("random",),  # 挨着的细胞只在02里，训练、测试两边都有的只有随机划分
+    "no_tra": ("02to01",),  # 只有TRA标记的细胞都在02里
+}
+
+
+def recipe_of(run):
+    "一次训练的配方"
+    if run["recipe"] == "tutorial":
+        trial, changes = Trial(**vars(replace(TUTORIAL, loss=PlainBCE))), {}
+    else:
+        trial, changes = Trial(**vars(PAPER)), ABLATIONS.get(run["change"], {})
+    return replace(trial, width=run["width"], **changes)
 
 
 def all_runs():
     "名字 → 一次训练的设定，按要跑的先后"
     runs = {}
-    def add(seed, width, recipe="paper", protocol="01to02", change=None):
+
+    def add(seed, width, recipe="paper", protocol="01to02", change=None, budget=ABLATION_BUDGET):
         name = f"{recipe}-{protocol}-w{width}-{change + '-' if change else ''}s{seed}"
-        steps, epochs = LONG_BUDGET if change == "long" else ABLATION_BUDGET if change else BUDGET[width]
-        runs[name] = dict(recipe=recipe, protocol=protocol, width=width, change=change, seed=seed, steps=steps, epochs=epochs)
-    table = [(recipe, protocol) for protocol in ("01to02", "02to01", "blocks") for recipe in ("paper", "tutorial")]
+        steps, epochs = budget
+        runs[name] = dict(recipe=recipe, protocol=protocol, width=width, change=change,
+                          seed=seed, steps=steps, epochs=epochs)
+
+    def add_table(seed, width):
+        for protocol in PROTOCOLS:
+            for recipe in ("paper", "tutorial"):
+                add(seed, width, recipe, protocol, budget=BUDGET[width])
+
     for seed in (0, 1, 2):
-        for row in table: add(seed, 16, *row)
-    for protocol, change in [(p, c) for p, cs in ABLATIONS.items() for c in cs]:
-        for seed in (0, 1): add(seed, 16, "paper", protocol, change)
+        add_table(seed, 16)
+    for protocol in ("01to02", "random", "02to01"):
+        for change in ABLATIONS:
+            if protocol in ELSEWHERE.get(change, ("01to02",)):
+                add(0, 16, "paper", protocol, change)
+                add(1, 16, "paper", protocol, change)
     for width in (32, 64):
-        for row in table: add(0, width, *row)
-    for recipe in ("paper", "tutorial"): add(0, 16, recipe, "01to02", "long")
+        add_table(0, width)
+    for recipe in ("paper", "tutorial"):
+        add(0, 16, recipe, "01to02", "long", LONG_BUDGET)
     return runs
 
 
+# 训练
+
 def split(frames, protocol):
     "训练帧、测试帧的下标"
-    if protocol == "random": return [s.indices for s in split_dataset(frames)]
+    if protocol == "random":
+        return [part.indices for part in split_dataset(frames)]
     if protocol == "blocks":  # 第40到79帧测试，两边各空10帧不用
-        return [i for i, f in enumerate(frames) if not 30 <= f.number < 90], [i for i, f in enumerate(frames) if 40 <= f.number < 80]
-    return [[i for i, f in enumerate(frames) if f.seq == seq] for seq in protocol.split("to")]
+        train = [i for i, frame in enumerate(frames) if not 30 <= frame.number < 90]
+        return train, [i for i, frame in enumerate(frames) if 40 <= frame.number < 80]
+    train_seq, test_seq = protocol.split("to")
+    train = [i for i, frame in enumerate(frames) if frame.group == train_seq]
+    return train, [i for i, frame in enumerate(frames) if frame.group == test_seq]
 
 
 class Field(v2.Transform):
-    "打分的视野，整个一块：掩码去掉四周50像素，596×420，正好是合法的输出；图像镜像补边，凑足92像素的上下文"
+    """打分的视野，整个一块：掩码去掉四周50像素，596×420，正好是合法的输出；
+    图像镜像补边，凑足92像素的上下文"""
     def transform(self, inpt, params):
         "掩码裁，图像补"
         h, w = inpt.shape[-2:]
-        return TF.crop(inpt, 50, 50, h - 100, w - 100) if isinstance(inpt, tv_tensors.Mask) else TF.pad(inpt, [42], padding_mode="reflect")
+        if isinstance(inpt, tv_tensors.Mask):
+            return TF.crop(inpt, 50, 50, h - 100, w - 100)
+        return TF.pad(inpt, [42], padding_mode="reflect")
 
 
 def prepare(run):
-    "一次训练的`train_and_evaluate`参数"
-    change, folder = run["change"], find_data("PhC-C2DH-U373")
-    if not folder.name.startswith("PhC-C2DH-U373"): sys.exit("要真实数据：放进Datasets/，或用UNET_REPRO_DATA指出装着它的文件夹")
-    options = {"no_border": dict(w0=0), "no_elastic": dict(sigma=0), "balance": dict(balance=True)}.get(change, {})
-    parts = (paper_recipe if run["recipe"] == "paper" else tutorial_recipe)(folder, "02", run["width"], **options)
+    "一次训练的`train_run`参数"
+    recipe, frames = recipe_of(run), find_frames(real_data())
+    parts = recipes.prepare(recipe, frames, indices=split(frames, run["protocol"]))
     train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
-    train.indices, test.indices = split(test.dataset.frames, run["protocol"])
-    if run["recipe"] == "paper":  # 起步猜的前景占比，只看训练的帧
-        share = np.mean([(train.dataset.masks[i] > 0).mean() for i in train.indices])
-        parts["model"].head.bias.data[1] = float(np.log(share / (1 - share)))
-    if change == "top_left": unet_repro.model.center_crop = lambda x, size: x[..., :size[0], :size[1]]
-    if run["recipe"] == "paper" and change and change not in SGD: parts["optimizer"] = torch.optim.Adam(parts["model"].parameters())
-    if change == "no_clip": parts["optimizer"].max_norm = float("inf")
-    if change == "loud_head": unet_repro.model.init_he(parts["model"])
-    if change == "bicubic": train.dataset.transform.transforms[0].mode = "bicubic"
-    if change == "no_dropout": parts["model"].dropout.p = 0
-    if run["recipe"] == "tutorial": parts["criterion"] = lambda outputs, mask, weight=None: F.binary_cross_entropy_with_logits(outputs, mask)
-    if change in ("no_rim", "no_tra"):
-        train.dataset.masks = [np.maximum(m, 0) for m in train.dataset.masks]
-        ignore_unlabelled(train.dataset, **{"no_rim": dict(margin=0), "no_tra": dict(radius=0)}[change])
-    if change == "resized": train.dataset.transform = v2.Compose([v2.Resize((388, 388)), train.dataset.transform])
-    test.dataset.masks = list(test.dataset.masks)  # 逐轮测试的视野与打分的一样，漏标的细胞周围也不算
+    sampler = RandomSampler(train, num_samples=run["steps"] // run["epochs"])
+    parts["train_dataloader"] = DataLoader(train, sampler=sampler)
+    # 逐轮测试的视野与打分的一样，漏标的细胞周围也不算，不管训练时算不算
+    test.dataset.masks = list(test.dataset.masks)
     ignore_unlabelled(test.dataset)
-    view = [v2.Resize((388, 388)), Tile()] if change == "resized" else [Field()]
-    test.dataset.transform = v2.Compose([*view, WithWeights(gap=False, w0=0, balance=False)])
-    parts["train_dataloader"] = DataLoader(train, sampler=RandomSampler(train, num_samples=run["steps"] // run["epochs"]))
-    return parts | dict(num_epochs=run["epochs"], decay=change != "no_decay")
+    if not recipe.resize:
+        view = [Field(), WithWeights(gap=False, w0=0, balance=False)]
+        test.dataset.transform = v2.Compose(view)
+    return parts | dict(num_epochs=run["epochs"], decay=recipe.decay)
 
+
+# 打分
 
 def predict(model, image, run, average):
-    "前景的概率；resized的网络看到的是压过的图"
-    if run["change"] != "resized": return predict_image(model, image, average=average)
-    small = predict_image(model, np.asarray(Image.fromarray(image).resize((388, 388), Image.BILINEAR)), average=average)
-    return F.interpolate(torch.from_numpy(small)[None, None], image.shape, mode="bilinear")[0, 0].clamp(0, 1).numpy()
+    "前景的概率；压过的网络看到的是压过的图"
+    side = recipe_of(run).resize
+    if not side:
+        return predict_image(model, image, average=average)
+    resized = np.asarray(Image.fromarray(image).resize((side, side), Image.BILINEAR))
+    small = torch.from_numpy(predict_image(model, resized, average=average))
+    return F.interpolate(small[None, None], image.shape, mode="bilinear")[0, 0].clamp(0, 1).numpy()
 
 
-def mask_of(frame, kind):
-    "这一帧的另一种掩码：`TRA`标记或`ST`银标"
-    seg = frame.mask
-    return seg.parents[1] / "TRA" / seg.name.replace("seg", "track") if kind == "TRA" else seg.parents[2] / f"{frame.seq}_ST/SEG" / seg.name
+def silver_mask(frame):
+    "这一帧的银标"
+    return frame.mask.parents[2] / f"{frame.group}_ST/SEG" / frame.mask.name
+
+
+def frame_id(frame):
+    "两段录像的帧号错开1000"
+    return 1000 * int(frame.group) + frame.number
 
 
 def score_labels(frames, labels):
-    "各帧的编号图写成一个结果文件夹，按挑战赛的办法打分；两段录像的帧号错开1000"
+    "各帧的编号图写成一个结果文件夹，按挑战赛的办法打分"
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
-        for d in ("RES", "GT/SEG", "GT/TRA"): (tmp / d).mkdir(parents=True)
+        for name in ("RES", "GT/SEG", "GT/TRA"):
+            (tmp / name).mkdir(parents=True)
         for frame, found in zip(frames, labels):
-            number = f"{1000 * int(frame.seq) + frame.number:04}"
+            number = f"{frame_id(frame):04}"
             Image.fromarray(found.astype("uint16")).save(tmp / f"RES/mask{number}.tif")
             (tmp / f"GT/SEG/man_seg{number}.tif").symlink_to(frame.mask.absolute())
-            (tmp / f"GT/TRA/man_track{number}.tif").symlink_to(mask_of(frame, "TRA").absolute())
+            (tmp / f"GT/TRA/man_track{number}.tif").symlink_to(frame.marks.absolute())
         return score_folder(tmp / "RES", tmp / "GT", border=50)
 
 
 def score(model, test, run, average):
     "测试帧的成绩"
-    return score_labels([test.dataset.frames[i] for i in test.indices], [label_instances(predict(model, test.dataset.images[i], run, average)) for i in test.indices])
+    images = [test.dataset.images[i] for i in test.indices]
+    labels = [label_instances(predict(model, image, run, average)) for image in images]
+    return score_labels([test.dataset.frames[i] for i in test.indices], labels)
 
 
 def execute(name, run):
@@ -138,34 +222,49 @@ def execute(name, run):
     keep_memory()
     set_seed(run["seed"])
     parts = prepare(run)
-    model, train, test = parts["model"], parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
-    history = train_and_evaluate(**parts, out=WORK / name, resume=True)  # 被打断的接着练
-    scoring = time.perf_counter()
-    result = run | dict(train_frames=len(train), test_frames=len(test), threads=torch.get_num_threads(), plain=score(model, test, run, False), history=history)
-    if run["change"] in (None, "long"): result["average"] = score(model, test, run, True)
-    result |= dict(seconds=sum(h["seconds"] for h in history) + time.perf_counter() - scoring) | _provenance()
-    tmp = WORK / f"{name}.json"
-    tmp.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    os.replace(tmp, RESULTS / f"{name}.json")
-    print(f"{name}：IoU {result['plain']['iou']:.3f}，SEG {result['plain']['SEG']:.3f}，DET {result['plain']['DET']:.3f}；{result['seconds']:.0f}秒", flush=True)
+    model = parts["model"]
+    train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
+    history = train_run(**parts, out=WORK / name, resume=True)  # 被打断的接着练
+    start = time.perf_counter()
+    result = run | dict(
+        train_frames=len(train), test_frames=len(test), threads=torch.get_num_threads(),
+        plain=score(model, test, run, False), history=history)
+    if run["change"] in (None, "long"):
+        result["average"] = score(model, test, run, True)
+    training = sum(row["seconds"] for row in history)
+    result["seconds"] = training + time.perf_counter() - start
+    save(f"reproduce/{name}", result)
+    plain = result["plain"]
+    print(f"{name}：IoU {plain['iou']:.3f}，SEG {plain['SEG']:.3f}，DET {plain['DET']:.3f}；"
+          f"{result['seconds']:.0f}秒", flush=True)
 
 
 def spawn(name):
     "在子进程里用一个线程跑一次，输出写进runs/reproduce/名字.log；不成就说一声"
     WORK.mkdir(parents=True, exist_ok=True)
-    with open(WORK / f"{name}.log", "w") as log: code = subprocess.call([sys.executable, __file__, name], stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    print(f"{'完成' if not code else '没跑成，看' + str(WORK / name) + '.log'}：{name}", flush=True)
+    log = WORK / f"{name}.log"
+    with open(log, "w") as file:
+        code = subprocess.call([sys.executable, __file__, name], stdout=file, stderr=file,
+                               env=os.environ | {"OMP_NUM_THREADS": "1"})
+    print(f"没跑成，看{log}：{name}" if code else f"完成：{name}", flush=True)
     return code
 
 
-if __name__ == "__main__":
+def main():
+    "列出、跑一次或全跑"
     parser, runs = argparse.ArgumentParser(), all_runs()
     parser.add_argument("name", nargs="?", choices=runs, metavar="名字")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
-    todo = [name for name in runs if not (RESULTS / f"{name}.json").exists()]
-    if args.list: print("\n".join(f"{'  ' if name in todo else '✓ '}{name}" for name in runs))
-    elif args.name: execute(args.name, runs[args.name])
-    else:
-        with ThreadPoolExecutor(2) as pool: sys.exit(any(pool.map(spawn, todo)))
+    todo = [name for name in runs if not (RESULTS / f"reproduce/{name}.json").exists()]
+    if args.name:
+        return execute(args.name, runs[args.name])
+    if not args.list:
+        with ThreadPoolExecutor(2) as pool:
+            return any(pool.map(spawn, todo))
+    for name in runs:
+        print(f"{'  ' if name in todo else '✓ '}{name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,29 +7,39 @@ __all__ = ['iou', 'dice', 'overlap_table', 'match_objects', 'field_of_interest',
            'det_measure', 'valid_pixels', 'score_folder', 'scores_text', 'show_scores']
 
 # %% ../nbs/06_evaluate.ipynb #88662839
+#| code-fold: true
+#| code-summary: "导入"
 from collections import Counter
 from pathlib import Path
 import numpy as np
 from scipy import ndimage
-from .data import read_mask
+from .files import fault, read_mask
 from .train import iou_and_dice
 
 # %% ../nbs/06_evaluate.ipynb #9f554f6e
 def _check(pred, truth):
-    "两张标签图都要是不小于0的整数，大小相同；不然报`ValueError`"
+    "两张标签图都要是不小于0的整数，大小相同"
     pred, truth = np.asarray(pred), np.asarray(truth)
-    for name, a in (("结果", pred), ("真相", truth)):
-        if a.dtype.kind not in "biu": raise ValueError(f"{name}是{a.dtype}，要整数的标签图：0是背景，1、2、3……是物体的编号。概率图先过门槛，再给每个连通域一个编号")
-        if a.size and a.min() < 0: raise ValueError(f"{name}里有负的编号{a.min()}。背景写0，物体从1编起")
-    if pred.shape != truth.shape: raise ValueError(f"结果是{pred.shape}，真相却是{truth.shape}。两者要一样大；缩放过的结果用最近邻放回原大小")
+    for name, labels in (("结果", pred), ("真相", truth)):
+        if labels.dtype.kind not in "biu":
+            raise fault(ValueError, f"{name}是{labels.dtype}，要整数的标签图：0是背景，"
+                        "1、2、3……是物体的编号", "概率图先过门槛，再给每个连通域一个编号")
+        if labels.size and labels.min() < 0:
+            raise fault(ValueError, f"{name}里有负的编号{labels.min()}", "背景写0，物体从1编起")
+    if pred.shape != truth.shape:
+        raise fault(ValueError, f"结果是{pred.shape}，真相却是{truth.shape}",
+                    "两者要一样大；缩放过的结果用最近邻放回原大小")
     return pred, truth
 
 def _count_pixels(pred, truth, valid=None):
     "猜中、误报、漏报的前景像素数"
     pred, truth = _check(pred, truth)
-    if valid is not None and np.shape(valid) != truth.shape: raise ValueError(f"valid是{np.shape(valid)}，真相却是{truth.shape}。两者要一样大")
-    keep = True if valid is None else np.asarray(valid, bool)
-    found, real = (pred > 0) & keep, (truth > 0) & keep
+    if valid is None:
+        valid = np.ones(truth.shape, bool)
+    if np.shape(valid) != truth.shape:
+        raise fault(ValueError, f"valid是{np.shape(valid)}，真相却是{truth.shape}", "两者要一样大")
+    valid = np.asarray(valid, bool)
+    found, real = (pred > 0) & valid, (truth > 0) & valid
     return np.array([(found & real).sum(), (found & ~real).sum(), (~found & real).sum()])
 
 # %% ../nbs/06_evaluate.ipynb #fd825dbe
@@ -53,26 +63,30 @@ def dice(
 def overlap_table(
     pred: np.ndarray,  # 结果的标签图，整数，0是背景
     truth: np.ndarray,  # 真相的标签图，同样大小
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # 真相的编号、结果的编号（都从0起）、像素数的表；两边都是背景的不数
-    "列联表：第i行第j列是真相的第i个与结果的第j个编号共有的像素数"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # 每一对的真相编号、结果编号、共有的像素数
+    "稀疏的列联表：只有出现过的对，先按真相、再按结果的编号排；两边都是背景的不数"
     some = (pred > 0) | (truth > 0)
-    truth_ids, i = np.unique(np.append(truth[some], 0), return_inverse=True)
-    pred_ids, j = np.unique(np.append(pred[some], 0), return_inverse=True)
-    table = np.bincount(i * len(pred_ids) + j, minlength=len(truth_ids) * len(pred_ids)).reshape(len(truth_ids), -1)
-    table[0, 0] = 0
-    return truth_ids, pred_ids, table
+    truth_ids, i = np.unique(truth[some], return_inverse=True)
+    pred_ids, j = np.unique(pred[some], return_inverse=True)
+    pairs, pixels = np.unique(i * max(len(pred_ids), 1) + j, return_counts=True)
+    i, j = np.divmod(pairs, max(len(pred_ids), 1))
+    return truth_ids[i], pred_ids[j], pixels
 
 # %% ../nbs/06_evaluate.ipynb #e40a617c
 def match_objects(
     pred: np.ndarray,  # 结果的标签图，整数，0是背景
     truth: np.ndarray,  # 真相的标签图，同样大小
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # 真相的编号、匹配的结果编号（0是没有）、Jaccard（没有匹配是0）
-    "给每个真相物体找盖住它一半以上的结果物体"
-    truth_ids, pred_ids, table = overlap_table(*_check(pred, truth))
-    best, shared = table[1:].argmax(1), table[1:].max(1)
-    size, union = table[1:].sum(1), table[1:].sum(1) + table.sum(0)[best] - shared
-    matched = (2 * shared > size) & (best > 0)
-    return truth_ids[1:], np.where(matched, pred_ids[best], 0), np.where(matched, shared / union, 0.0)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # 真相的编号、匹配的结果编号（0是没有）、Jaccard
+    "给每个真相物体找盖住它一半以上的结果物体；没有匹配的Jaccard是0"
+    truth_of, pred_of, shared = overlap_table(*_check(pred, truth))
+    ids, i = np.unique(truth_of, return_inverse=True)
+    _, j = np.unique(pred_of, return_inverse=True)
+    size, pred_size = np.bincount(i, shared)[i], np.bincount(j, shared)[j]
+    over_half = (truth_of > 0) & (pred_of > 0) & (2 * shared > size)
+    match, jaccard = np.zeros(len(ids), int), np.zeros(len(ids))
+    match[i[over_half]] = pred_of[over_half]
+    jaccard[i[over_half]] = (shared / (size + pred_size - shared))[over_half]
+    return ids[ids > 0], match[ids > 0], jaccard[ids > 0]
 
 # %% ../nbs/06_evaluate.ipynb #18865c9c
 def field_of_interest(
@@ -80,7 +94,9 @@ def field_of_interest(
     border: int = 50,  # 四周各去掉几个像素，即挑战赛的E；U373是50
 ) -> np.ndarray:  # 布尔，视野里为真
     "视野：去掉四周border个像素；去光了报`ValueError`"
-    if not 0 <= 2 * border < min(shape): raise ValueError(f"border={border}，而图像只有{shape}，视野是空的。border要小于短边的一半，不去边就用0")
+    if not 0 <= 2 * border < min(shape):
+        raise fault(ValueError, f"border={border}，而图像只有{shape}，视野是空的",
+                    "border要小于短边的一半，不去边就用0")
     inside = np.zeros(shape, bool)
     inside[border:shape[0] - border, border:shape[1] - border] = True
     return inside
@@ -90,14 +106,23 @@ def keep_inside(
     border: int = 50,  # 四周各去掉几个像素
 ) -> np.ndarray:  # 同样大小；整个在视野外的物体变成背景
     "去掉与视野没有交集的物体，其余的原样保留"
-    return np.where(np.isin(labels, labels[field_of_interest(labels.shape, border)]), labels, 0)
+    seen = labels[field_of_interest(labels.shape, border)]
+    return np.where(np.isin(labels, seen), labels, 0)
 
 # %% ../nbs/06_evaluate.ipynb #95450ee9
 def _frames(pred, truth):
     "一帧变成一项的列表；多帧配成对"
-    if len(truth) and np.ndim(truth[0]) == 1: return [(np.asarray(pred), np.asarray(truth))]
-    if len(pred) != len(truth): raise ValueError(f"结果有{len(pred)}帧，真相有{len(truth)}帧。一帧对一帧地给")
+    if len(truth) and np.ndim(truth[0]) == 1:
+        return [(np.asarray(pred), np.asarray(truth))]
+    if len(pred) != len(truth):
+        raise fault(ValueError, f"结果有{len(pred)}帧，真相有{len(truth)}帧", "一帧对一帧地给")
     return [(np.asarray(p), np.asarray(t)) for p, t in zip(pred, truth)]
+
+def _jaccards(pred, truth, border):
+    "一帧里视野之内的真相物体：编号和Jaccard"
+    pred, truth = _check(pred, truth)
+    ids, _, jaccard = match_objects(keep_inside(pred, border), keep_inside(truth, border))
+    return ids, jaccard
 
 def seg_measure(
     pred: np.ndarray | list,  # 结果的标签图`(高, 宽)`，或许多帧的列表
@@ -105,7 +130,7 @@ def seg_measure(
     border: int = 0,  # 视野四周去掉几个像素；U373是50
 ) -> float:  # 在[0, 1]里；真相里一个物体也没有时是NaN
     "挑战赛的SEG：所有帧的所有真相物体的平均Jaccard"
-    scores = [match_objects(*(keep_inside(a, border) for a in _check(p, t)))[2] for p, t in _frames(pred, truth)]
+    scores = [_jaccards(p, t, border)[1] for p, t in _frames(pred, truth)]
     scores = np.concatenate([[], *scores])
     return float(scores.mean()) if len(scores) else float("nan")
 
@@ -119,15 +144,18 @@ def count_errors(
     pred, markers = _check(pred, markers)
     pred = keep_inside(pred, border)
     ids, match, _ = match_objects(pred, markers)
-    counted = np.isin(ids, keep_inside(markers, border)) | (match > 0)
-    found = np.unique(match[match > 0])
+    hit = match > 0
+    counted = np.isin(ids, keep_inside(markers, border)) | hit  # 边框里没被盖住的不追究
+    found = np.unique(match[hit])
     extra = np.setdiff1d(pred[pred > 0], found)
-    return Counter(NS=int((match > 0).sum()) - len(found), FN=int((counted & (match == 0)).sum()), FP=len(extra), markers=int(counted.sum()))
+    return Counter(NS=int(hit.sum()) - len(found), FN=int((counted & ~hit).sum()),
+                   FP=len(extra), markers=int(counted.sum()))
 
 # %% ../nbs/06_evaluate.ipynb #a857de73
 def _det(errors):
     "由改动的次数算DET；没有标记时是NaN"
-    cost, scratch = 5 * errors["NS"] + 10 * errors["FN"] + errors["FP"], 10 * errors["markers"]
+    cost = 5 * errors["NS"] + 10 * errors["FN"] + errors["FP"]
+    scratch = 10 * errors["markers"]
     return 1 - min(cost, scratch) / scratch if scratch else float("nan")
 
 def det_measure(
@@ -136,17 +164,24 @@ def det_measure(
     border: int = 0,  # 视野四周去掉几个像素；U373是50
 ) -> float:  # 在[0, 1]里；一个标记也没有时是NaN
     "挑战赛的DET：1减去归一化的修改总价"
-    return _det(sum((count_errors(p, m, border) for p, m in _frames(pred, markers)), Counter()))
+    errors = [count_errors(p, m, border) for p, m in _frames(pred, markers)]
+    return _det(sum(errors, Counter()))
 
 # %% ../nbs/06_evaluate.ipynb #24aa157b
 def _numbered_masks(folder, prefix):
     "文件夹里形如`prefix数字.tif`的文件，按编号"
-    if not folder.is_dir(): raise FileNotFoundError(f"没有文件夹{folder}。检查路径：结果的文件夹里是mask000.tif，真相的文件夹（如01_GT）里是SEG/man_seg000.tif和TRA/man_track000.tif")
+    if not folder.is_dir():
+        raise fault(FileNotFoundError, f"没有文件夹{folder}",
+                    "检查路径：结果的文件夹里是mask000.tif，真相的文件夹（如01_GT）里是"
+                    "SEG/man_seg000.tif和TRA/man_track000.tif")
     found = {}
     for f in sorted(folder.glob(f"{prefix}*.tif")):
         digits = f.stem.removeprefix(prefix)
-        if not digits.isdecimal(): raise ValueError(f"{f}的编号{digits!r}不是整数。改成{prefix}000.tif这样的名字，与图像的编号相同；不是掩码的文件移到别处")
-        if int(digits) in found: raise ValueError(f"{f}与{found[int(digits)].name}是同一个编号。只留一个")
+        if not digits.isdecimal():
+            raise fault(ValueError, f"{f}的编号{digits!r}不是整数",
+                        f"改成{prefix}000.tif这样的名字，与图像的编号相同；不是掩码的文件移到别处")
+        if int(digits) in found:
+            raise fault(ValueError, f"{f}与{found[int(digits)].name}是同一个编号", "只留一个")
         found[int(digits)] = f
     return found
 
@@ -156,59 +191,98 @@ def valid_pixels(
     truth: np.ndarray,  # SEG的标签图，同样大小
     markers: np.ndarray | None = None,  # TRA标记图，同样大小；`None`当作没有漏标
     border: int = 0,  # 视野四周去掉几个像素
+    radius: int = 40,  # 离漏标的标记不到几个像素的才不看
 ) -> np.ndarray:  # 布尔，像素指标该看的像素
-    "视野之内，除去盖住漏标细胞的结果物体"
+    "视野之内，除去漏标的标记周围、盖住它的结果物体"
     valid = field_of_interest(truth.shape, border)
-    if markers is None: return valid
+    if markers is None:
+        return valid
     pred, markers = _check(pred, markers)
     unlabelled = np.where(np.isin(markers, markers[truth > 0]), 0, markers)
-    _, match, _ = match_objects(pred, unlabelled)
-    return valid & ~(np.isin(pred, match[match > 0]) & (truth == 0))
+    ids, match, _ = match_objects(pred, unlabelled)
+    hit = match > 0
+    near = ndimage.distance_transform_edt(~np.isin(unlabelled, ids[hit])) < radius
+    return valid & ~(np.isin(pred, match[hit]) & near & (truth == 0))
 
 # %% ../nbs/06_evaluate.ipynb #09c97e7f
-def _score_frame(pred, truth, markers, border):
+def _score_frame(pred, truth, markers, border, radius):
     "一帧的成绩：truth或markers没有就是None"
     row = dict(SEG=None, jaccard={}, pixels=[0, 0, 0], iou=None, dice=None, DET=None)
     if truth is not None:
-        ids, _, jaccard = match_objects(*(keep_inside(a, border) for a in _check(pred, truth)))
+        ids, jaccard = _jaccards(pred, truth, border)
         row["jaccard"] = dict(zip(ids.tolist(), jaccard.tolist()))
-        row["SEG"] = float(jaccard.mean()) if len(jaccard) else None
-        row["pixels"] = _count_pixels(pred, truth, valid_pixels(pred, truth, markers, border)).tolist()
+        if len(jaccard):
+            row["SEG"] = float(jaccard.mean())
+        valid = valid_pixels(pred, truth, markers, border, radius)
+        row["pixels"] = _count_pixels(pred, truth, valid).tolist()
         row["iou"], row["dice"] = iou_and_dice(np.array(row["pixels"]))
-    errors = Counter() if markers is None else count_errors(pred, markers, border)
-    if errors["markers"]: row["DET"] = _det(errors)
+    errors = Counter()
+    if markers is not None:
+        errors = count_errors(pred, markers, border)
+    if errors["markers"]:
+        row["DET"] = _det(errors)
     return row | {k: errors[k] for k in ("NS", "FN", "FP", "markers")}
+
+# %% ../nbs/06_evaluate.ipynb #4d152ec6
+def _total(frames):
+    "各帧的成绩汇总成一份"
+    scores = [j for f in frames for j in f["jaccard"].values()]
+    errors = Counter()
+    for f in frames:
+        errors.update({k: f[k] for k in ("NS", "FN", "FP", "markers")})
+    pixels = np.sum([f["pixels"] for f in frames], axis=0)
+    total = dict(zip(("iou", "dice"), iou_and_dice(pixels)))
+    total["SEG"] = float(np.mean(scores)) if scores else None
+    total["DET"] = _det(errors) if errors["markers"] else None
+    return total | dict(errors) | dict(objects=len(scores))
 
 def score_folder(
     result: Path,  # 结果的文件夹，里面是`mask000.tif`……；每帧真相都要有对应的
     truth: Path,  # 真相的文件夹，如`01_GT`，里面有`SEG`；有`TRA`才有DET
     border: int = 0,  # 视野四周去掉几个像素；U373是50
+    radius: int = 40,  # 离漏标的标记不到几个像素的，IoU和Dice不看
 ) -> dict:  # `SEG`、`DET`、`iou`、`dice`，各种计数，以及逐帧的`frames`
-    "给一个结果文件夹打分；缺文件夹、缺帧报`FileNotFoundError`，大小或类型不对、没有真相物体报`ValueError`"
-    result, truth, frames = Path(result), Path(truth), []
+    "给一个结果文件夹打分；缺文件夹、缺帧报`FileNotFoundError`，别的不对报`ValueError`"
+    result, truth = Path(result), Path(truth)
     masks, segs = _numbered_masks(result, "mask"), _numbered_masks(truth / "SEG", "man_seg")
-    tracks = _numbered_masks(truth / "TRA", "man_track") if (truth / "TRA").is_dir() else {}
-    if missing := sorted((segs.keys() | tracks.keys()) - masks.keys()):
-        raise FileNotFoundError(f"{result}缺{len(missing)}帧：{missing[:5]}{'……' if missing[5:] else ''}。{truth}里的每一帧都要有mask编号.tif，没有细胞的帧存一张全0的图")
-    for n in sorted(segs.keys() | tracks.keys()):
-        pred, seg, tra = read_mask(masks[n]), *(read_mask(d[n]) if n in d else None for d in (segs, tracks))
-        try: frames.append(dict(frame=n) | _score_frame(pred, seg, tra, border))
-        except ValueError as e: raise ValueError(f"{masks[n]}：{e}") from e
-    scores, pixels = [j for f in frames for j in f["jaccard"].values()], np.sum([f["pixels"] for f in frames], axis=0)
-    if not scores: raise ValueError(f"{truth / 'SEG'}的{len(segs)}张掩码里没有物体（border={border}），SEG没有定义。换一份有标注的真相，或减小border")
-    errors = Counter({k: sum(f[k] for f in frames) for k in ("NS", "FN", "FP", "markers")})
-    total = dict(zip(("iou", "dice"), iou_and_dice(pixels)), SEG=float(np.mean(scores)), DET=_det(errors) if errors["markers"] else None)
-    return total | dict(errors) | dict(objects=len(scores), border=border, frames=frames)
+    tracks = {}
+    if (truth / "TRA").is_dir():
+        tracks = _numbered_masks(truth / "TRA", "man_track")
+    wanted = sorted(segs.keys() | tracks.keys())
+    missing = [n for n in wanted if n not in masks]
+    if missing:
+        raise fault(FileNotFoundError,
+                    f"{result}缺{len(missing)}帧：{missing[:5]}{'……' if missing[5:] else ''}",
+                    f"{truth}里的每一帧都要有mask编号.tif，没有细胞的帧存一张全0的图")
+    frames = []
+    for n in wanted:
+        pred, seg, tra = (read_mask(files[n]) if n in files else None
+                          for files in (masks, segs, tracks))
+        try:
+            frames.append(dict(frame=n) | _score_frame(pred, seg, tra, border, radius))
+        except ValueError as e:
+            raise fault(ValueError, f"{masks[n]}：{e.problem}", e.cure, e.entry) from e
+    total = _total(frames) if frames else dict(objects=0)
+    if not total["objects"]:
+        raise fault(ValueError, f"{truth / 'SEG'}的{len(segs)}张掩码里没有物体（border={border}），"
+                    "SEG没有定义", "换一份有标注的真相，或减小border")
+    return total | dict(border=border, frames=frames)
 
 # %% ../nbs/06_evaluate.ipynb #2c1bd7f1
 def scores_text(
     scores: dict,  # `score_folder`的成绩
 ) -> str:  # 表：有SEG真相的帧各一行，最后一行是汇总
-    "把成绩排成一张表"
-    cell = lambda v: f"{'–' if v is None else f'{v:.4f}':>8}"
-    line = lambda name, s, n: f"{name:>6}{n:>9}" + "".join(cell(s[k]) for k in ("SEG", "iou", "dice", "DET")) + "".join(f"{s[k]:>5}" for k in ("NS", "FN", "FP")) + f"{s['markers']:>9}"
-    rows = [line(f["frame"], f, len(f["jaccard"])) for f in scores["frames"] if f["SEG"] is not None]
-    return "\n".join([" frame  objects     SEG     iou    dice     DET   NS   FN   FP  markers", *rows, line("all", scores, scores["objects"])])
+    "把成绩排成一张表，列宽随内容"
+    measures, errors = ("SEG", "iou", "dice", "DET"), ("NS", "FN", "FP", "markers")
+    def line(name, s, objects):
+        values = ["–" if s[k] is None else f"{s[k]:.4f}" for k in measures]
+        return [str(name), str(objects), *values, *(str(s[k]) for k in errors)]
+    rows = [["frame", "objects", *measures, *errors]]
+    rows += [line(f["frame"], f, len(f["jaccard"])) for f in scores["frames"]
+             if f["SEG"] is not None]
+    rows.append(line("all", scores, scores["objects"]))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
 
 # %% ../nbs/06_evaluate.ipynb #6884ce7e
 def show_scores(
@@ -219,15 +293,20 @@ def show_scores(
     "在图像上描出真相（黄，实线）和结果（蓝，虚线），写上每个真相物体的Jaccard"
     import matplotlib.pyplot as plt
     pred, truth = _check(pred, truth)
-    fig, ax = plt.subplots(figsize=(8, 8 * truth.shape[0] / truth.shape[1] + 0.3), layout="compressed")
+    size = 8, 8 * truth.shape[0] / truth.shape[1] + 0.3
+    fig, ax = plt.subplots(figsize=size, layout="compressed")
     ax.imshow(image, cmap="gray")
     styles = {"truth": (truth, "#F0E442", "solid"), "result": (pred, "#56B4E9", "dashed")}
-    for labels, color, style in styles.values():
-        for i in np.unique(labels[labels > 0]): ax.contour(labels == i, [0.5], colors=color, linestyles=style, linewidths=1.6)
+    for name, (labels, color, style) in styles.items():
+        ax.plot([], [], color=color, ls=style, label=name)
+        for i in np.unique(labels[labels > 0]):
+            ax.contour(labels == i, [0.5], colors=color, linestyles=style, linewidths=1.6)
     ids, _, jaccard = match_objects(pred, truth)
+    box = dict(facecolor="black", alpha=0.6, lw=0, pad=2)
     for (y, x), j in zip(ndimage.center_of_mass(truth > 0, truth, ids), jaccard):
-        ax.text(x, y, f"{j:.2f}", color="white", ha="center", va="center", fontsize=10, bbox=dict(facecolor="black", alpha=0.6, lw=0, pad=2))
-    ax.legend(handles=[plt.Line2D([], [], color=c, ls=s, label=n) for n, (_, c, s) in styles.items()], loc="lower right", fontsize=9)
-    ax.set_title(f"SEG of this frame {jaccard.mean() if len(jaccard) else float('nan'):.3f}", fontsize=10)
-    ax.axis("off"); plt.close(fig)
+        ax.text(x, y, f"{j:.2f}", color="white", ha="center", va="center", fontsize=11, bbox=box)
+    ax.legend(loc="lower right", fontsize=11)
+    ax.set_title(f"SEG of this frame {seg_measure(pred, truth):.3f}", fontsize=11)
+    ax.axis("off")
+    plt.close(fig)
     return fig

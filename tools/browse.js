@@ -15,6 +15,7 @@ function look() {
   for (const e of figures) {
     const box = e.getBoundingClientRect(), column = e.parentElement.getBoundingClientRect();
     const width = Math.min(e.naturalWidth, column.width), height = width * e.naturalHeight / e.naturalWidth;
+    if (!e.alt) bad.push(`图没有说明：${e.src.slice(0, 40)}`);
     if (!e.naturalWidth) bad.push(`图没有画出来：${name(e)}`);
     else if (Math.abs(box.width - width) > 1 || Math.abs(box.height - height) > 1)
       bad.push(`图的大小是${box.width}×${box.height}，应该是${width}×${height}：${name(e)}`);
@@ -67,6 +68,7 @@ function look() {
 
   return {
     bad: [...new Set(bad)], figures: figures.length, formulas: formulas.length, texts: texts.size, lowest,
-    links: [...new Set(all("a[href]").map((e) => e.href))], ids: all("[id]").map((e) => e.id),
+    links: [...new Set(all("a[href]").map((e) => e.href))],
+    assets: [...new Set([...all("link[href]").map((e) => e.href), ...all("[src]").map((e) => e.src)])], ids: all("[id]").map((e) => e.id),
   };
 }

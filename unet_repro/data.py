@@ -11,7 +11,6 @@ __all__ = ['Frame', 'find_frames', 'Tile', 'normalize', 'SegmentationDataset', '
 #| code-fold: true
 #| code-summary: "导入"
 import re
-from collections import Counter
 from copy import copy
 from pathlib import Path
 from typing import NamedTuple
@@ -21,15 +20,15 @@ from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from .files import fault, moved, read_image, read_mask
+from .files import check_frames, fault, moved, pair_files, read_image, read_mask
 from .synthetic import download_ctc, find_data, make_synthetic, show_batch, show_images
 
 # %% ../nbs/00_data.ipynb #9c6561d4
 class Frame(NamedTuple):
     "一帧图像和它的掩码"
     image: Path  # 图像
-    mask: Path  # SEG掩码
-    group: str  # 属于哪一段录像，如`"01"`
+    mask: Path  # 掩码
+    group: str  # 哪一组，划分时不拆开：录像`"01"`，或子文件夹
     number: int  # 编号
     marks: Path | None = None  # TRA标记图；没有就是`None`
 
@@ -62,16 +61,20 @@ def _pair(folder, group):
 def find_frames(
     folder: Path,  # 数据集的文件夹
 ) -> list[Frame]:  # 按录像和编号排好
-    "列出有掩码的帧；缺文件夹、配不成对时报`FileNotFoundError`"
+    "列出有掩码的帧，认得挑战赛的摆法和images、masks；配不成对时报`FileNotFoundError`"
     folder = Path(folder)
     if not folder.is_dir():
         raise fault(FileNotFoundError, f"没有文件夹{folder.absolute()}",
                     "用find_data找数据，或用unet_data download下载")
     groups = sorted(d.name for d in folder.glob("[0-9][0-9]") if d.is_dir())
-    if not groups:
-        raise fault(FileNotFoundError, f"{folder}里没有01、02这样的文件夹",
-                    "图像放进01，掩码放进01_GT/SEG", "own")
-    return [frame for group in groups for frame in _pair(folder, group)]
+    if groups:
+        return [frame for group in groups for frame in _pair(folder, group)]
+    for images in ("images", "imgs", "image"):
+        for masks in ("masks", "labels", "mask", "label"):
+            if (folder / images).is_dir() and (folder / masks).is_dir():
+                return [Frame(*pair) for pair in pair_files(folder / images, folder / masks)]
+    raise fault(FileNotFoundError, f"{folder}里没有01、02，也没有images和masks",
+                "图像放进01，掩码放进01_GT/SEG；或图像放进images，掩码放进masks", "own")
 
 # %% ../nbs/00_data.ipynb #017d7745
 class Tile(v2.Transform):
@@ -139,7 +142,7 @@ class SegmentationDataset(Dataset):
         self.frames = data if isinstance(data, list) else find_frames(data)
         self.images = [read_image(f.image) for f in self.frames]
         self.masks = [read_mask(f.mask) for f in self.frames]
-        _check(self.frames, self.images, self.masks)
+        check_frames(self.frames, self.images, self.masks)
         self.channels = np.atleast_3d(self.images[0]).shape[2]
         self.value_range = value_range or _value_range(self.images)
         sizes = [min(m.shape) for m in self.masks]
@@ -159,33 +162,6 @@ class SegmentationDataset(Dataset):
             raise fault(ValueError, problem, cure, entry) from error
         mask = (mask > 0).as_subclass(torch.Tensor).float()
         return image.as_subclass(torch.Tensor), mask, *rest
-
-# %% ../nbs/00_data.ipynb #3e93e734
-#| code-fold: true
-#| code-summary: "开工前的检查"
-def _check(frames, images, masks):
-    "开工前查一遍，坏的报`ValueError`"
-    if not frames:
-        raise fault(ValueError, "一帧也没有", "先用find_frames找", "own")
-    usual = Counter((i.dtype, i.shape[2:]) for i in images).most_common(1)[0][0]
-    for frame, image, mask in zip(frames, images, masks):
-        if image.shape[:2] != mask.shape:
-            raise fault(ValueError, f"{frame.mask}是{mask.shape}，{frame.image}却是"
-                        f"{image.shape[:2]}", "掩码要与图像一样大", "mismatch")
-        if mask.min() == mask.max() != 0:
-            raise fault(ValueError, f"{frame.mask}处处是{mask.max()}，没有背景",
-                        "背景要写0；这一帧标错了就删掉它")
-        if (image.dtype, image.shape[2:]) != usual:
-            raise fault(ValueError, f"{frame.image}是{image.dtype}、{image.shape}，"
-                        "与其余的帧不同", "统一位数和通道数")
-    pictures, seg = frames[0].image.parent, frames[0].mask.parent
-    if min(i.min() for i in images) == max(i.max() for i in images):
-        raise fault(ValueError, f"{pictures}里的图像处处是同一个灰度，没有东西可学", "重新导出")
-    if not any(m.any() for m in masks):
-        raise fault(ValueError, f"{seg}里的掩码全是空的，没有细胞可学",
-                    "背景写0，每个细胞写一个编号")
-    if min(m.min() for m in masks) > 0:
-        raise fault(ValueError, f"{seg}里的掩码都没有0，也就没有背景", "背景要写0", "own")
 
 # %% ../nbs/00_data.ipynb #d6801c28
 def split_dataset(

@@ -50,12 +50,18 @@ def _sizes(depth, padding):
         return step, 0, 0
     return step, 4 * (step - 1), 12 * step - 8
 
+def _check_side(n):
+    "边长要是整数"
+    if not math.isfinite(n) or n != int(n):
+        raise fault(ValueError, f"边长{n}不是整数", "边长是像素数", "odd")
+
 def input_size(
     n: int,  # 想要的输出边长，像素
     depth: int = 4,  # 下采样几次
     padding: str = "valid",  # `"valid"`或`"same"`
 ) -> int:  # 输入边长，像素
     "输出不小于n的最小合法输入边长；由论文第2节推出"
+    _check_side(n)
     step, offset, loss = _sizes(depth, padding)
     return math.ceil((max(n, 1) + loss - offset) / step) * step + offset
 
@@ -65,6 +71,7 @@ def output_size(
     padding: str = "valid",  # `"valid"`或`"same"`
 ) -> int:  # 输出边长，像素
     "输入边长n时的输出边长；池化会遇到奇数（论文第2节）就报`ValueError`"
+    _check_side(n)
     step, offset, loss = _sizes(depth, padding)
     if n > loss and (n - offset) % step == 0:
         return n - loss

@@ -114,7 +114,7 @@ def border_weight_map(
 ) -> np.ndarray:  # `(H, W)` float32，不算的像素是0
     "论文式2的权重图；边界项只加在背景上；掩码不是整数、参数不合法报`ValueError`"
     labels = np.asarray(labels)
-    if labels.ndim != 2 or labels.dtype.kind not in "biu":
+    if labels.ndim != 2 or 0 in labels.shape or labels.dtype.kind not in "biu":
         raise fault(ValueError, f"要二维的整数掩码，得到{labels.dtype}、形状{labels.shape}",
                     "用read_mask读掩码")
     _number("w0", w0, 0)
@@ -300,7 +300,7 @@ def make_transforms(
 def paper_transforms(
     **changes,  # 与`PAPER`不同的几样，如`sigma`、`degrees`、`w0`、`balance`
 ) -> tuple[v2.Compose, v2.Compose]:  # 训练用的、测试用的变换
-    "论文的数据增强和权重图"
+    "照论文的数据增强和权重图（我们改的见08章）"
     return make_transforms(replace(PAPER, **changes))
 
 # %% ../nbs/04_recipe.ipynb #987ee0e5
@@ -344,7 +344,7 @@ def paper_recipe(
     lr: float = 5e-3,  # SGD的学习率
     **kwargs,  # 换掉`PAPER`的几样，如`balance=True`
 ) -> dict:  # `train_and_evaluate`的参数
-    "论文的全部配方：形变、边界权重、忽略未标注、He初始化、随机失活、动量0.99、一次一块"
+    "论文的配方，连同我们加的、改的（见08章）：形变、边界权重、不算未标注的、动量0.99……"
     return prepare(replace(PAPER, width=width, lr=lr, **kwargs), base_dir, test_seq)
 
 def tutorial_recipe(

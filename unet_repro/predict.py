@@ -381,6 +381,8 @@ def label_instances(
     if probability.ndim != 2:
         raise fault(ValueError, f"概率图的形状是{probability.shape}，要(H, W)",
                     "多类的概率先过foreground，或取出一类，如probability[1]")
+    if 0 in probability.shape:
+        return np.zeros(probability.shape, np.int32)
     if strips or not isinstance(probability, np.ndarray):
         from unet_repro.large import label_strips
         return label_strips(probability, threshold, min_size, neck, **strips)

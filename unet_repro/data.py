@@ -95,8 +95,9 @@ class Tile(v2.Transform):
             raise fault(ValueError, f"图像{h}×{w}太小：镜像{self.context}像素的上下文，"
                         f"边长至少要{self.context + 1}", "放大图像，或用浅一些的网络", "odd")
         if min(h, w) < size:
+            fits = min(h, w) - (min(h, w) - 4) % 16  # 深度4合法的输出（01章）
             raise fault(ValueError, f"图像{h}×{w}比窗口{size}×{size}小",
-                        "用小一些的窗口，如Tile(188, 4)，合法的尺寸见input_size", "odd")
+                        f"用小一些的窗口，如Tile({fits + 184}, {fits})", "odd")
         if not self.random:
             return dict(top=(h - size) // 2, left=(w - size) // 2)
         top, left = (int(torch.randint(n - size + 1, ())) for n in (h, w))
@@ -186,7 +187,8 @@ def split_by_sequence(
     test = [i for i, group in enumerate(groups) if group == test_seq]
     if not train or not test:
         raise fault(ValueError, f"按test_seq={test_seq!r}划分，有一边是空的；数据集里的序列是"
-                    f"{sorted(set(groups))}", "换一个test_seq，或补一段录像")
+                    f"{sorted(set(groups))}", "换一个test_seq；只有一组的，在images和masks里"
+                    "各建子文件夹01、02，同一块样品的放在一起")
     if not any((dataset.masks[i] > 0).any() for i in train):
         raise fault(ValueError, f"训练用的{dataset.frames[train[0]].mask.parent}里掩码全是空的",
                     "背景写0，每个细胞写一个编号", "own")

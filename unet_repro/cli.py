@@ -249,6 +249,12 @@ def _write_json(values, path):
         text = json.dumps(values, ensure_ascii=False, indent=1)
         partial.write_text(text + "\n", encoding="utf-8")
 
+def _keep_out(folder, data, option):
+    "结果不能写进数据的文件夹，也不能没有名字"
+    if not str(folder) or Path(folder).resolve().is_relative_to(Path(data).resolve()):
+        raise fault(ValueError, f"{option} {folder}在数据{data}里面，结果会和数据混在一起",
+                    f"用{option}换一个文件夹")
+
 def _digest(dataset):
     "图像和掩码的指纹：搬了家的数据，看它是不是原来那一套"
     digest = hashlib.sha256()
@@ -388,6 +394,7 @@ def unet_train(**given):
     with quiet:  # 只有一个进程说话
         with state.main_process_first():
             folder = find_data(arguments.data, synthesize="data" not in given and not digest)
+        _keep_out(arguments.out, folder, "--out")
         set_seed(arguments.seed)
         parts = _prepare(arguments, folder)
         train, test = (parts[f"{name}_dataloader"].dataset for name in ("train", "test"))
@@ -422,6 +429,9 @@ def _find_model(model):
 def _sequence_images(folder, seq):
     "一段录像的全部图像，按编号；一张也没有就报`FileNotFoundError`"
     images = list(_numbered(folder / seq, "t").values())
+    if not images and not any(folder.glob("[0-9][0-9]")):
+        raise fault(FileNotFoundError, f"{folder}里没有01、02这样的录像，评不了SEG和DET",
+                    "unet_evaluate只认挑战赛的摆法；images、masks的，训练时的IoU在metrics.json")
     if not images:
         have = sorted(d.name for d in folder.glob("[0-9][0-9]"))
         raise fault(FileNotFoundError, f"{folder / seq}里没有t021.tif这样的图像",
@@ -455,6 +465,9 @@ def unet_evaluate(
     "按挑战赛的办法打分：IoU、Dice、SEG、DET；成绩打印成表，并写成结果文件夹里的scores.json"
     if not model and not (gt and res):
         raise fault(ValueError, "不知道给什么打分", "要么写模型文件夹，要么写--gt和--res")
+    if model and gt:
+        raise fault(ValueError, "给模型打分时，真相就是数据里的那一段",
+                    "去掉--gt，用--data、--test_seq选")
     if model:
         place = PartialState(cpu=not torch.accelerator.is_available()).device
         model = _find_model(model)
@@ -463,8 +476,9 @@ def unet_evaluate(
             trained, held_out = _trained_on(model)
             data, test_seq = data or _still_there(trained), test_seq or held_out
         folder = find_data(data, synthesize=False)
-        gt = gt or folder / f"{test_seq}_GT"
+        gt = folder / f"{test_seq}_GT"
         res = res or model.parent / f"{test_seq}_RES"
+        _keep_out(res, folder, "--res")
         images = _sequence_images(folder, test_seq)
         print(f"数据{folder}，序列{test_seq}，{len(images)}帧")
         _write_results(network, images, Path(res),

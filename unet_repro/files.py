@@ -198,6 +198,8 @@ def _decode(path):
     except Image.DecompressionBombError as e:
         raise fault(ValueError, f"{path}太大，整幅读不进内存（{e}）",
                     "另存为不压缩的TIFF，用unet_predict一块一块地读") from e
+    except PermissionError as e:
+        raise fault(PermissionError, f"没有读{path}的权限", "改权限，或换一个账号") from e
     except Exception as e:
         if hasattr(e, "cure"):
             raise
@@ -215,7 +217,9 @@ def _check_suffix(path, is_tiff):
         raise fault(ValueError, f"{path}的扩展名是{path.suffix}，内容却是{kind}", "把它另存为TIFF")
 
 # %% ../nbs/15_files.ipynb #da5bc58a
-_CONVERT = "在Python里转：tifffile.imwrite('新的.tif', image.astype('uint16'))"
+_CONVERT = "在Python里转：tifffile.imwrite('新的.tif', image.astype('uint16'))，没有负的才行"
+_SCALE = ("在Python里转：low, high = image.min(), image.max()；tifffile.imwrite('新的.tif', "
+          "((image - low) / (high - low) * 65535).astype('uint16'))，一批图像用同一对low、high")
 
 def read_image(
     path: Path,  # 8位或16位、灰度或RGB的图像文件
@@ -228,7 +232,7 @@ def read_image(
     if image.dtype not in (np.uint8, np.uint16) or image.shape[2:] not in ((), (3,)):
         raise fault(ValueError, f"{path}是{image.dtype}、形状{image.shape}，"
                     "这里读8位或16位的灰度或RGB",
-                    f"用ImageJ另存；{_CONVERT}，灰度太大、太小的先换算")
+                    f"用ImageJ另存；{_CONVERT if image.dtype.kind in 'iu' else _SCALE}")
     if meaning == "白为零":
         return np.iinfo(image.dtype).max - image
     if meaning == "调色板":

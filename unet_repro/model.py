@@ -52,7 +52,7 @@ def _sizes(depth, padding):
 
 def _check_side(n):
     "边长要是整数"
-    if not math.isfinite(n) or n != int(n):
+    if isinstance(n, float) and not n.is_integer():
         raise fault(ValueError, f"边长{n}不是整数", "边长是像素数", "odd")
 
 def input_size(

@@ -22,7 +22,7 @@ from .data import _numbered, find_data, read_image
 from .doctor import check_dataset, diagnose, suspect_masks
 from .engine import checkpoint_activations, keep_memory, train_run, training_lock
 from .evaluate import score_folder, scores_text
-from .files import fault, provenance, replacing
+from .files import fault, is_image, provenance, replacing
 from .large import predict_file
 from .model import UNet
 from .predict import foreground, label_instances, predict_image
@@ -488,8 +488,6 @@ def unet_evaluate(
     _write_json(scores | provenance(), Path(res) / "scores.json")
 
 # %% ../nbs/07_cli.ipynb #fd8dcd61
-_IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
-
 def _expand(path):
     "文件、文件夹、通配符展开成图像文件；藏着的不要"
     if path.is_dir():
@@ -498,7 +496,7 @@ def _expand(path):
         found = [path]
     else:
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))
-    return [f for f in found if f.suffix.lower() in _IMAGES and not f.name.startswith(".")]
+    return list(filter(is_image, found))
 
 def _find_images(paths, out):
     "全部图像文件；找不到报`FileNotFoundError`，重名或结果会写进图像的文件夹报`ValueError`"

@@ -8,7 +8,8 @@ __all__ = ['one_sentence', 'plain_errors', 'unet_data', 'unet_doctor', 'Training
 # %% ../nbs/07_cli.ipynb #50ff6197
 #| code-fold: true
 #| code-summary: "导入"
-import contextlib, csv, errno, functools, glob, hashlib, inspect, io, json, math, numbers, sys
+import contextlib, csv, errno, functools, glob, hashlib, inspect, io, json, math, numbers, os
+import sys, tempfile
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -21,7 +22,7 @@ from tqdm.auto import tqdm
 from .data import _numbered, find_data, read_image
 from .doctor import check_dataset, diagnose, suspect_masks
 from .engine import checkpoint_activations, keep_memory, train_run, training_lock
-from .evaluate import score_folder, scores_text
+from .evaluate import field_of_interest, score_folder, scores_text
 from .files import fault, is_image, provenance, replacing
 from .large import predict_file
 from .model import UNet
@@ -85,6 +86,8 @@ def _parse(words, docs, positional):
         found = [name] if name in options else [o for o in options if o.startswith(name)]
         if len(found) != 1:
             raise fault(ValueError, f"不认识的选项{word}", "--help列出全部选项")
+        if found[0] in given:
+            raise fault(ValueError, f"--{found[0]}写了两次", "只留一个")
         kind = docs[found[0]].anno
         if kind is bool:
             if equals:
@@ -157,6 +160,10 @@ def _command(*positional, arguments=None, again="再运行同一条命令，从�
 # %% ../nbs/07_cli.ipynb #a74c10f8
 _MEMORY = ("allocate", "out of memory", "bad alloc", "bad_alloc")
 _DISK = ("No space left", "PytorchStreamWriter", "file write failed", "codec initialization")
+_REASONS = {
+    errno.ENOENT: "没有这个文件或文件夹", errno.EACCES: "没有权限", errno.EPERM: "没有权限",
+    errno.EEXIST: "已经有了同名的文件", errno.ENOTDIR: "不是文件夹", errno.EISDIR: "是文件夹",
+    errno.EROFS: "那里只能读，不能写", errno.ENAMETOOLONG: "名字太长"}
 
 def one_sentence(error: BaseException) -> str | None:
     "异常变成给人看的一句话；不认识的返回`None`"
@@ -171,7 +178,7 @@ def one_sentence(error: BaseException) -> str | None:
         where = f"，{error.filename}写不下" if getattr(error, "filename", None) else ""
         return f"磁盘满了{where}。腾出空间再来；已写好的结果没有改动"
     if number and getattr(error, "strerror", None):
-        return f"{error.filename or '系统'}：{error.strerror}。检查路径和权限"
+        return f"{error.filename or '系统'}：{_REASONS.get(number, error.strerror)}。检查路径和权限"
     return text if isinstance(error, (OSError, ValueError, FloatingPointError)) else None
 
 @contextlib.contextmanager
@@ -184,6 +191,9 @@ def plain_errors(
     except KeyboardInterrupt:
         print(f"停下了。{again}", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # 接在后面的程序不听了，如head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
         sentence = one_sentence(error)
         if sentence is None:
@@ -249,11 +259,17 @@ def _write_json(values, path):
         text = json.dumps(values, ensure_ascii=False, indent=1)
         partial.write_text(text + "\n", encoding="utf-8")
 
-def _keep_out(folder, data, option):
-    "结果不能写进数据的文件夹，也不能没有名字"
-    if not str(folder) or Path(folder).resolve().is_relative_to(Path(data).resolve()):
-        raise fault(ValueError, f"{option} {folder}在数据{data}里面，结果会和数据混在一起",
-                    f"用{option}换一个文件夹")
+def _keep_out(folder, option, *sources):
+    "结果要有名字，不能写进模型的文件夹、数据的文件夹"
+    cure = f"用{option}换一个文件夹"
+    if not str(folder):
+        raise fault(ValueError, f"{option}是空的", cure)
+    if (Path(folder) / "model.safetensors").exists():
+        raise fault(ValueError, f"{option} {folder}是一个模型，结果会和它混在一起", cure)
+    for source in sources:
+        if Path(folder).resolve().is_relative_to(Path(source).resolve()):
+            raise fault(ValueError, f"{option} {folder}在数据{source}里面，结果会和数据混在一起",
+                        cure)
 
 def _digest(dataset):
     "图像和掩码的指纹：搬了家的数据，看它是不是原来那一套"
@@ -394,7 +410,7 @@ def unet_train(**given):
     with quiet:  # 只有一个进程说话
         with state.main_process_first():
             folder = find_data(arguments.data, synthesize="data" not in given and not digest)
-        _keep_out(arguments.out, folder, "--out")
+        _keep_out(arguments.out, "--out", folder)
         set_seed(arguments.seed)
         parts = _prepare(arguments, folder)
         train, test = (parts[f"{name}_dataloader"].dataset for name in ("train", "test"))
@@ -438,9 +454,21 @@ def _sequence_images(folder, seq):
                     f"检查--data和--test_seq；有的录像是{have}")
     return images
 
+def _claim(folder, owner):
+    "结果的文件夹归这个模型；里面已有别人的结果就报`FileExistsError`"
+    record = folder / "made.json"
+    try:
+        made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    except ValueError:
+        made = {}
+    if any(folder.glob("mask*.tif")) and made != owner:
+        raise fault(FileExistsError, f"{folder}里已有别处来的结果，不盖掉",
+                    "用--res换一个文件夹，或先删掉它；只想给它打分，写--gt和--res，不写模型")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(owner, record)
+
 def _write_results(model, images, folder, **cutting):
     "预测每一帧，写成挑战赛的结果：t021.tif对应mask021.tif"
-    folder.mkdir(parents=True, exist_ok=True)
     for file in tqdm(images, desc="预测", disable=None):
         labels = label_instances(foreground(predict_image(model, read_image(file))), **cutting)
         name = file.name.replace("t", "mask", 1)
@@ -478,9 +506,12 @@ def unet_evaluate(
         folder = find_data(data, synthesize=False)
         gt = folder / f"{test_seq}_GT"
         res = res or model.parent / f"{test_seq}_RES"
-        _keep_out(res, folder, "--res")
+        _keep_out(res, "--res", folder)
         images = _sequence_images(folder, test_seq)
+        field_of_interest(read_image(images[0]).shape[:2], border)  # 去光了，现在就说
         print(f"数据{folder}，序列{test_seq}，{len(images)}帧")
+        owner = dict(model=str(model.resolve()), data=str(folder.resolve()), test_seq=test_seq)
+        _claim(Path(res), owner)
         _write_results(network, images, Path(res),
                        threshold=threshold, neck=neck, min_size=min_size)
     scores = score_folder(res, gt, border)
@@ -496,7 +527,7 @@ def _expand(path):
         found = [path]
     else:
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))
-    return list(filter(is_image, found))
+    return [file for file in found if is_image(file) and not file.is_dir()]
 
 def _find_images(paths, out):
     "全部图像文件；找不到报`FileNotFoundError`，重名或结果会写进图像的文件夹报`ValueError`"
@@ -525,11 +556,14 @@ def _hash(*files):
 
 def _collect_cells(out):
     "把各张图像的`名字_cells.csv`合成一张`cells.csv`"
-    rows = []
+    rows, formula = [], tuple("=+-@")
     for part in sorted(out.glob("*_cells.csv")):
         header, *cells = csv.reader(part.read_text(encoding="utf-8-sig").splitlines())
         rows = rows or [["image", *header]]
-        rows += [[part.stem.removesuffix("_cells"), *cell] for cell in cells]
+        name = part.stem.removesuffix("_cells")
+        if name.startswith(formula):  # Excel会把它当公式算
+            name = f"'{name}"
+        rows += [[name, *cell] for cell in cells]
     with replacing(out / "cells.csv") as partial:
         with open(partial, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as f:
             csv.writer(f).writerows(rows)
@@ -606,10 +640,13 @@ def unet_predict(
     out, state = Path(out), PartialState(cpu=not torch.accelerator.is_available())
     images = [images] if isinstance(images, (str, Path)) else images
     files, folder = _find_images(images, out), _find_model(model)
+    _keep_out(out, "--out")
     network = UNet.from_pretrained(folder).to(state.device)
     _check_class(network, cell_class)
     options = dict(average=average, cell_class=cell_class, threshold=threshold, neck=neck,
                    min_size=min_size)
+    out.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=out).close()  # 写不进去，现在就说
     maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), **options)
     failed, skipped, redone = [], 0, 0
     mine = files[state.process_index::state.num_processes]

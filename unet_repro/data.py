@@ -12,25 +12,31 @@ __all__ = ['Frame', 'find_frames', 'Tile', 'normalize', 'SegmentationDataset', '
 #| code-summary: "导入"
 import re
 from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from .files import check_frames, fault, moved, pair_files, read_image, read_mask
+from .files import check_frames, fault, moved, plain_layout, read_image, read_mask
 from .synthetic import download_ctc, find_data, make_synthetic, show_batch, show_images
 
 # %% ../nbs/00_data.ipynb #9c6561d4
-class Frame(NamedTuple):
+@dataclass(frozen=True)
+class Frame:
     "一帧图像和它的掩码"
     image: Path  # 图像
     mask: Path  # 掩码
     group: str  # 哪一组，划分时不拆开：录像`"01"`，或子文件夹
     number: int  # 编号
     marks: Path | None = None  # TRA标记图；没有就是`None`
+    page: int | None = None  # 堆栈的第几页；`None`：只有一页
+
+    def read(self):
+        "图像和掩码"
+        return read_image(self.image, self.page), read_mask(self.mask, self.page)
 
 def _numbered(folder, prefix):
     "文件夹里形如`prefix数字.tif`（或.tiff、.png）的文件，按编号"
@@ -69,10 +75,9 @@ def find_frames(
     groups = sorted(d.name for d in folder.glob("[0-9][0-9]") if d.is_dir())
     if groups:
         return [frame for group in groups for frame in _pair(folder, group)]
-    for images in ("images", "imgs", "image"):
-        for masks in ("masks", "labels", "mask", "label"):
-            if (folder / images).is_dir() and (folder / masks).is_dir():
-                return [Frame(*pair) for pair in pair_files(folder / images, folder / masks)]
+    plain = plain_layout(folder)
+    if plain:
+        return [Frame(*row) for row in plain]
     raise fault(FileNotFoundError, f"{folder}里没有01、02，也没有images和masks",
                 "图像放进01，掩码放进01_GT/SEG；或图像放进images，掩码放进masks", "own")
 
@@ -141,8 +146,9 @@ class SegmentationDataset(Dataset):
     ):
         self.transform = transform or Tile()
         self.frames = data if isinstance(data, list) else find_frames(data)
-        self.images = [read_image(f.image) for f in self.frames]
-        self.masks = [read_mask(f.mask) for f in self.frames]
+        pairs = [frame.read() for frame in self.frames]
+        self.images = [image for image, _ in pairs]
+        self.masks = [mask for _, mask in pairs]
         check_frames(self.frames, self.images, self.masks)
         self.channels = np.atleast_3d(self.images[0]).shape[2]
         self.value_range = value_range or _value_range(self.images)

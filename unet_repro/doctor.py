@@ -295,7 +295,7 @@ def _frames(folder, most=20):
     for group in groups.values():
         for frame in group[::-(-len(group) // most)]:
             with contextlib.suppress(OSError, ValueError):
-                image, mask = read_image(frame.image), read_mask(frame.mask)
+                image, mask = frame.read()
                 fits = image.shape[:2] == mask.shape and image.min() < image.max()
                 if fits and mask.any() and not mask.all():
                     frames.append((frame, image, mask))

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ENTRIES', 'fault', 'replacing', 'provenance', 'tiff_page', 'quiet_tifffile', 'read_image', 'read_mask', 'is_image',
-           'image_files', 'pair_files', 'check_frames', 'ModelFolder', 'moved']
+           'image_files', 'is_copy', 'pair_files', 'count_pages', 'plain_layout', 'check_frames', 'ModelFolder',
+           'moved']
 
 # %% ../nbs/15_files.ipynb #b2618c4e
 #| code-fold: true
@@ -97,18 +98,26 @@ def _planes(series):
     "一个系列里有几幅平面：除去高、宽、通道，其余各维相乘"
     return int(np.prod([n for n, axis in zip(series.shape, series.axes) if axis not in "YXS"]))
 
+def _series(tiff):
+    "TIFF里的各个系列，缩略图与金字塔的小图不算"
+    return [s for s in tiff.series if not s.keyframe.is_reduced]
+
 def tiff_page(
     path: Path,  # TIFF文件，写报错用
     tiff: tifffile.TiffFile,  # 打开了的文件
-) -> tifffile.TiffPage:  # 唯一的一幅平面的第一页
+    number: int | None = None,  # 第几页，从0数；`None`：只许有一页
+) -> tifffile.TiffPage:  # 这一页的标签
     "看标签：不是一幅我们认得的二维图像就报`ValueError`，像素不全报`OSError`"
-    series = [s for s in tiff.series if not s.keyframe.is_reduced]
+    series = _series(tiff)
     pages = sum(map(_planes, series))
     if pages == 0:
         raise fault(OSError, f"读不出{path}（里面没有像素）", _DAMAGED)
-    if pages != 1:
+    if number is None and pages != 1:
         raise fault(ValueError, f"{path}有{pages}页，这里只处理二维图像",
                     "把每一页另存为一个文件", "own")
+    if number is not None and (len(series) > 1 or number >= pages):
+        raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页，{len(series)}种大小",
+                    "重新导出成一个堆栈，各页一样大", "own")
     page = series[0].keyframe
     jpeg = page.compression == tifffile.COMPRESSION.JPEG
     if page.photometric not in _PHOTOMETRIC and not jpeg:
@@ -140,18 +149,32 @@ def quiet_tifffile():  # 在里面读TIFF
     finally:
         logger.setLevel(level)
 
-def _decode_tiff(path):
+def _plane(series, number):
+    "堆栈的一页；ImageJ的大堆栈只有第一页有标签，其余的像素紧跟着"
+    if number < len(series.pages):
+        return series.pages[number].asarray()
+    return series.asarray().reshape(-1, *series.keyframe.shape)[number]
+
+def _decode_tiff(path, number):
     "`(像素, 颜色的含义, 调色板)`；像素是`(H, W)`或`(H, W, C)`"
     with tifffile.TiffFile(path) as tiff:
-        page = tiff_page(path, tiff)
-        pixels = page.asarray()
+        page = tiff_page(path, tiff, number)
+        pixels = page.asarray() if number is None else _plane(_series(tiff)[0], number)
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+        if page.photometric == tifffile.PHOTOMETRIC.RGB and pixels.dtype.kind == "u":
+            pixels = _drop_opaque(pixels)
         return pixels, _PHOTOMETRIC.get(page.photometric, "RGB"), page.colormap
 
 # %% ../nbs/15_files.ipynb #7cf5e451
 _FORMATS = {"PNG", "JPEG", "BMP"}
+
+def _drop_opaque(pixels):
+    "最后一个通道是透明度，处处不透明就去掉它"
+    if pixels.shape[2:] not in ((2,), (4,)) or pixels[..., -1].min() < np.iinfo(pixels.dtype).max:
+        return pixels
+    return pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
 
 def _bits(path):
     "PNG每个通道几位，写在文件的第25个字节；别的格式都是8位"
@@ -164,37 +187,37 @@ def _decode_other(path):
     with Image.open(path) as image:
         kind, mode = image.format, image.mode
         if kind == "TIFF":
-            return _decode_tiff(path)
+            return _decode_tiff(path, None)
         if kind not in _FORMATS:
             raise fault(ValueError, f"{path}是{kind}，这里读TIFF、PNG、JPEG、BMP",
                         "用ImageJ打开，另存为TIFF")
         if getattr(image, "n_frames", 1) > 1:
             raise fault(ValueError, f"{path}有{image.n_frames}页，这里只处理二维图像",
                         "把每一页另存为一个文件", "own")
-        if mode not in ("1", "L", "P", "RGB", "I;16", "I"):
+        if mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I"):
             raise fault(ValueError, f"{path}的颜色是{mode}，这里只读灰度、RGB、调色板",
-                        "用ImageJ打开，另存为灰度或RGB的TIFF，不要透明")
+                        "用ImageJ打开，另存为灰度或RGB的TIFF")
         bits = _bits(path)
-        if mode == "RGB" and bits == 16:
+        if mode in ("LA", "RGB", "RGBA") and bits == 16:
             raise fault(ValueError, f"{path}是16位的RGB，PNG里的只读得出8位",
                         "另存为16位的TIFF")
-        pixels = np.asarray(image)
+        pixels = _drop_opaque(np.asarray(image))
         if mode == "P":
             colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3).T
             return pixels, "调色板", colours
         if mode == "L" and bits < 8:
             return pixels, bits, None
-        return pixels, "RGB" if mode == "RGB" else "灰度", None
+        return pixels, "RGB" if mode[:3] == "RGB" else "灰度", None
 
 # %% ../nbs/15_files.ipynb #6b46e8ad
-def _decode(path):
+def _decode(path, number=None):
     "一个图像文件：`(像素, 颜色的含义, 调色板)`；读不了报`OSError`或`ValueError`"
     if not path.is_file():
         raise FileNotFoundError(f"没有文件{path}")
     is_tiff = path.suffix.lower() in (".tif", ".tiff")
     try:
         with warnings.catch_warnings(action="ignore"), quiet_tifffile():
-            return _decode_tiff(path) if is_tiff else _decode_other(path)
+            return _decode_tiff(path, number) if is_tiff else _decode_other(path)
     except Image.DecompressionBombError as e:
         raise fault(ValueError, f"{path}太大，整幅读不进内存（{e}）",
                     "另存为不压缩的TIFF，用unet_predict一块一块地读") from e
@@ -223,12 +246,16 @@ _SCALE = ("在Python里转：low, high = image.min(), image.max()；tifffile.imw
 
 def read_image(
     path: Path,  # 8位或16位、灰度或RGB的图像文件
+    page: int | None = None,  # 多页的TIFF：第几页，从0数
 ) -> np.ndarray:  # `(H, W)`或`(H, W, 3)`，uint8或uint16
     "读一张显微图像，像素与ImageJ里看到的一样；读不了或类型不对时报`OSError`或`ValueError`"
     path = Path(path)
-    image, meaning, palette = _decode(path)
+    image, meaning, palette = _decode(path, page)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
+    if meaning == "RGB" and image.shape[2] == 4:
+        raise fault(ValueError, f"{path}有透明的像素，看到的颜色要看底下是什么",
+                    "用ImageJ打开，另存为RGB的TIFF")
     if image.dtype not in (np.uint8, np.uint16) or image.shape[2:] not in ((), (3,)):
         raise fault(ValueError, f"{path}是{image.dtype}、形状{image.shape}，"
                     "这里读8位或16位的灰度或RGB",
@@ -247,10 +274,11 @@ def read_image(
 # %% ../nbs/15_files.ipynb #63e92e0c
 def read_mask(
     path: Path,  # 整数掩码文件
+    page: int | None = None,  # 多页的TIFF：第几页，从0数
 ) -> np.ndarray:  # `(H, W)` int32，0是背景，其余是细胞编号
     "读一张实例掩码；读不了或类型不对时报`OSError`或`ValueError`"
     path = Path(path)
-    mask, meaning, _ = _decode(path)
+    mask, meaning, _ = _decode(path, page)
     if path.suffix.lower() in (".jpg", ".jpeg"):
         raise fault(ValueError, f"{path}是JPEG：压缩改动了像素，里面有{len(np.unique(mask))}种值，"
                     "分不清哪些是编号", "从原来的掩码重做，存成PNG或TIFF", "resized")
@@ -269,7 +297,8 @@ def read_mask(
 
 # %% ../nbs/15_files.ipynb #a556734c
 _IMAGE = re.compile(r"(?i)[^.].*\.(tiff?|png|jpe?g|bmp)")
-_MASK_ENDING = re.compile(r"(?i)[-_. ](masks?|labels?|seg|segmentation|gt)$")
+_MASK_WORDS = "masks?|labels?|seg|segmentation|gt|groundtruth|annotations?"
+_IMAGE_WORDS = "images?|imgs?|raw"
 
 def is_image(
     file: Path,  # 路径，看名字
@@ -283,36 +312,108 @@ def image_files(
     "文件夹里的图像文件"
     return sorted(f for f in Path(folder).rglob("*") if is_image(f) and f.is_file())
 
-def _key(file, folder):
-    "文件相对文件夹的路径，去掉扩展名"
-    return file.relative_to(folder).with_suffix("").as_posix()
+def is_copy(
+    file: Path,  # 路径，看名字
+) -> bool:  # 像不像复制出来的
+    "系统复制文件时起的名字，如`t000 (1).tif`、`t000 - 副本.tif`"
+    return bool(re.search(r"(?i)( \(\d+\)| - 副本.*| - copy.*| copy( \d+)?)$", Path(file).stem))
+
+def _key(file, folder, words=None):
+    "文件相对文件夹的路径，去掉扩展名；`words`：再去掉名字前后这样的一截"
+    key = file.relative_to(folder).with_suffix("")
+    if not words:
+        return key.as_posix()
+    ends = rf"(?i)^({words})([-_. ]+(?=.)|(?=\d))|(?<=.)[-_. ]+({words})$"
+    return key.with_name(re.sub(ends, "", key.name) or key.name).as_posix()
+
+def _apart(images, masks):
+    "两个文件夹里的图像和掩码；是同一个文件夹，就看名字里有没有mask之类"
+    pictures, labels = image_files(images), image_files(masks)
+    if images.resolve() == masks.resolve():
+        labels = [f for f in labels if _key(f, masks, _MASK_WORDS) != _key(f, masks)]
+    return [file for file in pictures if file not in set(labels)], labels
+
+# %% ../nbs/15_files.ipynb #29880306
+def _lost(images, masks, pictures, lost):
+    "有掩码找不到图像：说出张数、例子和配对的规矩"
+    copies = [name for name in lost if is_copy(name)]
+    copied = f"，其中{copies[0]}像是复制出来的" if copies else ""
+    examples = "、".join(lost[:3]) or "（一张掩码也没有）"
+    return fault(FileNotFoundError, f"{images}有{len(pictures)}张图像，{masks}里有{len(lost)}张掩码"
+                 f"找不到自己的图像，如{examples}{copied}",
+                 "掩码与图像同名（扩展名可以不同），或前后多一截mask、label、seg、gt，"
+                 "如img_1_mask、mask_1；多出来的移走", "own")
 
 def pair_files(
     images: Path,  # 图像的文件夹
-    masks: Path,  # 掩码的文件夹
+    masks: Path,  # 掩码的文件夹；可以就是图像的那一个，看名字里有没有mask之类
 ) -> list[tuple]:  # 每对是`(图像, 掩码, 组, 编号)`
     "名字相同的图像和掩码配成对；配不成的报`FileNotFoundError`或`ValueError`"
-    found, pairs, lost = {}, [], []
-    for file in image_files(images):
+    images, masks = Path(images), Path(masks)
+    pictures, labels = _apart(images, masks)
+    found, bare, pairs, lost = {}, {}, {}, []
+    for file in pictures:
         other = found.setdefault(_key(file, images), file)
         if other != file:
             raise fault(ValueError, f"{file}与{other.name}同名，不知道掩码配哪一个",
                         "只留一个", "own")
-    for mask in image_files(masks):
-        name = _key(mask, masks)
-        name = name if name in found else _MASK_ENDING.sub("", name)
-        if name not in found:
+        bare.setdefault(_key(file, images, _IMAGE_WORDS), file)
+    for mask in labels:
+        whole, name = _key(mask, masks), _key(mask, masks, _MASK_WORDS)
+        image = found.get(whole) or found.get(name) or bare.get(name)
+        if image is None:
             lost.append(mask.name)
             continue
-        place, _, stem = name.rpartition("/")
-        digits = re.search(r"\d+$", stem)
-        group = place or stem[:digits.start() if digits else None].rstrip("-_. ") or "all"
-        pairs.append((found[name], mask, group, int(digits[0]) if digits else len(pairs)))
+        if image in pairs:
+            raise fault(ValueError, f"{mask}与{pairs[image][1].name}都配得上{image.name}",
+                        "一张图像只留一张掩码", "own")
+        name = whole if whole in found else name
+        pairs[image] = image, mask, *_place(name, len(pairs))
     if lost or not pairs:
-        raise fault(FileNotFoundError, f"{images}有{len(found)}张图像，{masks}里有{len(lost)}张掩码"
-                    f"找不到自己的图像，如{'、'.join(lost[:3]) or '（一张掩码也没有）'}",
-                    "掩码与图像同名（扩展名可以不同），或多一截_mask", "own")
-    return sorted(pairs, key=lambda pair: (pair[2], pair[3]))
+        raise _lost(images, masks, pictures, lost)
+    return sorted(pairs.values(), key=lambda pair: (pair[2], pair[3]))
+
+def _place(name, number):
+    "组和编号：组是子文件夹，或名字去掉末尾的数字"
+    folder, _, stem = name.rpartition("/")
+    digits = re.search(r"\d+$", stem)
+    group = folder or stem[:digits.start() if digits else None].rstrip("-_. ") or "all"
+    return group, int(digits[0]) if digits else number
+
+# %% ../nbs/15_files.ipynb #d9d8d8a6
+_VOLUME = re.compile(r"(?i)(.+)-volume\.(tiff?)")
+
+def count_pages(
+    path: Path,  # TIFF文件
+) -> int:  # 有几页
+    "堆栈有几页；读不了报`OSError`"
+    try:
+        with quiet_tifffile(), tifffile.TiffFile(path) as tiff:
+            return sum(map(_planes, _series(tiff)))
+    except Exception as e:
+        raise fault(OSError, f"读不出{path}", _DAMAGED) from e
+
+def plain_layout(
+    folder: Path,  # 数据集的文件夹
+) -> list[tuple]:  # 每帧是`(图像, 掩码, 组, 编号, 标记, 页)`；都不是就是空的
+    "认出两种摆法：images和masks两个文件夹，或名字以-volume和-labels结尾的两个堆栈"
+    places = sorted(place for place in Path(folder).iterdir() if place.is_dir())
+    images = [place for place in places if re.fullmatch(f"(?i){_IMAGE_WORDS}", place.name)]
+    masks = [place for place in places if re.fullmatch(f"(?i){_MASK_WORDS}", place.name)]
+    if images and masks:
+        return [(*pair, None, None) for pair in pair_files(images[0], masks[0])]
+    rows = []
+    for volume in image_files(folder):
+        match = _VOLUME.fullmatch(volume.name)
+        labels = volume.with_name(f"{match[1]}-labels.{match[2]}") if match else None
+        if not match or not labels.is_file():
+            continue
+        pages, others = count_pages(volume), count_pages(labels)
+        if pages != others:
+            raise fault(ValueError, f"{volume}有{pages}页，{labels}却有{others}页",
+                        "一页图像配一页掩码：重新导出页数不对的那一个", "mismatch")
+        rows += [(volume, labels, match[1], page, None, page) for page in range(pages)]
+    return rows
 
 # %% ../nbs/15_files.ipynb #062a7a39
 def check_frames(
@@ -345,21 +446,28 @@ def check_frames(
 
 # %% ../nbs/15_files.ipynb #34daef2b
 _FILES = ("config.json", "model.safetensors")
+_ABOUT = "about.json"
 
 class ModelFolder(PyTorchModelHubMixin):
     "会存成文件夹、会从文件夹读回的网络：`class UNet(nn.Module, ModelFolder)`"
+    about = {}  # 随模型走、网络不看的说明，如类的名字`classes`；要改就整个换掉
+
     def save_pretrained(self,
         folder: Path,  # 写到哪里；已有的模型会被整个换掉
         **kwargs,  # 传给`PyTorchModelHubMixin.save_pretrained`
     ) -> None:
         "把模型存成文件夹；写不下时报`OSError`，原来的模型不受影响"
-        folder = Path(folder)
+        folder, about = Path(folder), _about_text(self.about)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.glob(".saving-*"):  # 上次存到一半被杀掉留下的
                 shutil.rmtree(left)
             with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as tmp:
                 super().save_pretrained(tmp, **kwargs)
+                (folder / _ABOUT).unlink(missing_ok=True)
+                if self.about:
+                    (Path(tmp) / _ABOUT).write_text(about, encoding="utf-8")
+                    os.replace(Path(tmp) / _ABOUT, folder / _ABOUT)
                 for name in _FILES:
                     os.replace(Path(tmp) / name, folder / name)
         except (OSError, SafetensorError) as e:
@@ -378,11 +486,14 @@ class ModelFolder(PyTorchModelHubMixin):
         if missing:
             raise fault(FileNotFoundError, f"{folder}不是模型文件夹，缺少{'、'.join(missing)}",
                         "用训练写出的best或last文件夹")
+        about = _read_about(files[0].with_name(_ABOUT))
         try:
-            return _load(cls, *files, map_location, changed)
+            model = _load(cls, *files, map_location, changed)
         except Exception as e:
             raise fault(ValueError, f"{folder}里的模型读不出来（{str(e)[:200]}）",
                         "文件损坏，或来自不兼容的版本；重新训练或从备份恢复") from e
+        model.about = about
+        return model
 
 # %% ../nbs/15_files.ipynb #577e2a10
 def _local(folder):
@@ -391,11 +502,40 @@ def _local(folder):
     if not hub or Path(hub[1]).exists():  # 本地有这样开头的文件夹
         return Path(folder)
     try:
-        return Path(snapshot_download(str(folder), allow_patterns=list(_FILES)))
+        return Path(snapshot_download(str(folder), allow_patterns=[*_FILES, _ABOUT]))
     except Exception as e:
         why = f"本地没有{folder}，Hugging Face Hub上也取不来（{type(e).__name__}）"
         raise fault(FileNotFoundError, why,
                     "检查名字和网络；本地的模型用训练写出的best或last文件夹") from e
+
+def _about_text(about):
+    "随模型走的说明写成JSON；写不成的报`ValueError`"
+    try:
+        text = json.dumps(about, ensure_ascii=False, indent=1, allow_nan=False)
+    except (TypeError, ValueError):
+        text = ""
+    if not isinstance(about, dict) or not 0 < len(text.encode()) <= 100_000:
+        raise fault(ValueError, f"about是{str(about)[:100]}，存不进{_ABOUT}",
+                    "它要是一个字典，值是数、字、列表，写成JSON不超过100kB")
+    return text
+
+def _read_about(file):
+    "读回随模型走的说明；没有就是空的"
+    if not file.exists():
+        return {}
+    try:
+        if not file.is_file() or file.stat().st_size > 100_000:
+            raise ValueError("不是文件，或超过100kB")
+        about = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as e:
+        about = None
+        cause = e
+    else:
+        cause = None
+    if not isinstance(about, dict):
+        raise fault(ValueError, f"{file}里不是一组说明",
+                    "从备份恢复；或删掉它，类的名字和切分的参数就要另写") from cause
+    return about
 
 def _load(cls, config, weights, device, changed):
     "由两个文件读回模型：config.json说的形状与权重的一致，才分配内存"

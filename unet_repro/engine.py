@@ -131,7 +131,8 @@ def _save_model(model, folder):
 def _write_history(history, path):
     "写history.csv"
     with replacing(path) as tmp, open(tmp, "w", newline="") as f:
-        writer = csv.DictWriter(f, history[0])
+        columns = dict.fromkeys(name for row in history for name in row)
+        writer = csv.DictWriter(f, columns)
         writer.writeheader()
         writer.writerows(history)
 
@@ -188,6 +189,7 @@ class _Parts:
     criterion: object
     schedule: object  # 学习率怎样逐轮降；`None`不降
     scaler: object  # fp16用；`None`不用
+    evaluate: object  # 一轮完了怎样打分
 
 def _extras(parts):
     "可有可无的东西里，这次训练有的"
@@ -220,12 +222,16 @@ def _save_state(engine, parts, history, out):
     for old in _states(out)[:-2]:
         shutil.rmtree(old)
 
+def _score(row):
+    "挑最好的一轮看哪个数：多类的看平均交并比"
+    return row.get("mean_iou", row["iou"])
+
 def _save_epoch(engine, parts, history, out):
     "一轮练完：主进程写模型和历史，再存状态；写不下报`OSError`"
     try:
         if engine.is_main_process:
             _save_model(parts.model, out / "last")
-            if history[-1]["iou"] > max((row["iou"] for row in history[:-1]), default=-1):
+            if _score(history[-1]) > max(map(_score, history[:-1]), default=-1):
                 _save_model(parts.model, out / "best")
             _write_history(history, out / "history.csv")
         _save_state(engine, parts, history, out)
@@ -363,10 +369,13 @@ def _bar(items, engine, **kwargs):
 
 def _print_row(row, header):
     "打印一轮的成绩；header为真时先打印表头"
+    several = "mean_iou" in row
     if header:
-        tqdm.write("epoch  train_loss  test_loss     iou    dice  seconds")
+        tqdm.write("epoch  train_loss  test_loss     iou    dice  seconds"
+                   + several * "  mean_iou")
     tqdm.write(f"{row['epoch']:5}  {row['train_loss']:10.4f}  {row['test_loss']:9.4f}  "
-               f"{row['iou']:6.3f}  {row['dice']:6.3f}  {row['seconds']:6.1f}s")
+               f"{row['iou']:6.3f}  {row['dice']:6.3f}  {row['seconds']:6.1f}s"
+               + (f"  {row['mean_iou']:8.3f}" if several else ""))
 
 def _one_epoch(engine, parts):
     "训练一轮、测试一遍，返回历史里的一行，缺epoch"
@@ -378,9 +387,10 @@ def _one_epoch(engine, parts):
     if parts.schedule:
         parts.schedule.step()
     batches = _bar(parts.test, engine, desc="测试", leave=False)
-    scores = evaluate(parts.model, batches, parts.criterion, engine)
-    return dict(train_loss=train_loss, test_loss=scores["loss"], iou=scores["iou"],
-                dice=scores["dice"], seconds=time.perf_counter() - start)
+    scores = parts.evaluate(parts.model, batches, parts.criterion, engine)
+    row = dict(train_loss=train_loss, test_loss=scores.pop("loss"), iou=scores.pop("iou"),
+               dice=scores.pop("dice"), seconds=time.perf_counter() - start)
+    return row | scores
 
 def _all_epochs(engine, parts, num_epochs, out, resume):
     "练到第num_epochs轮，返回历史"
@@ -427,6 +437,7 @@ def train_run(
     precision: str = "fp32",  # `"fp32"`、`"bf16"`或`"fp16"`（混合精度）
     accumulate: int = 1,  # 几步的梯度合起来走一步，内存不够放大批量时用
     loggers=None,  # accelerate认得的记录器，如`"tensorboard"`；`None`只写`history.csv`
+    evaluate=evaluate,  # 怎样打分，用法同02章的`evaluate`；多给的分数（如16章的）多几列
 ) -> list[dict]:  # 每轮一个字典：`epoch`、`train_loss`、`test_loss`、`iou`、`dice`、`seconds`
     "训练并逐轮测试；损失不是有限数报`FloatingPointError`，`out`里已有训练结果报`FileExistsError`"
     out = out and Path(out)
@@ -444,7 +455,7 @@ def train_run(
         test = prepare_data_loader(  # 每个进程都测整个测试集
             test_dataloader, engine.device, num_processes=1, process_index=0, put_on_device=True)
         parts = _Parts(model, net, optimizer, train, test, criterion or nn.BCEWithLogitsLoss(),
-                       schedule, engine.scaler)
+                       schedule, engine.scaler, evaluate)
         try:
             history = _all_epochs(engine, parts, num_epochs, out, resume)
         finally:  # 这个开关是整个Python共用的；停在一组的半道，也不能让它关着

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['PAPER', 'TUTORIAL', 'RECIPES', 'ElasticDeform', 'GreyJitter', 'border_weight_map', 'WeightedCrossEntropy',
-           'ignore_unlabelled', 'separate_touching', 'WithWeights', 'ClippedSGD', 'quiet_head', 'Recipe',
-           'make_transforms', 'paper_transforms', 'prepare', 'paper_recipe', 'tutorial_recipe']
+           'field_border', 'ignore_unlabelled', 'separate_touching', 'WithWeights', 'ClippedSGD', 'quiet_head',
+           'Recipe', 'make_transforms', 'paper_transforms', 'fit_window', 'start_from', 'prepare', 'paper_recipe',
+           'tutorial_recipe']
 
 # %% ../nbs/04_recipe.ipynb #0dbbc95a
 #| code-fold: true
@@ -13,6 +14,7 @@ __all__ = ['PAPER', 'TUTORIAL', 'RECIPES', 'ElasticDeform', 'GreyJitter', 'borde
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Real
 from pathlib import Path
 import numpy as np
@@ -23,9 +25,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
+from .classes import ClassCrossEntropy, WithClasses, check_classes, class_shares
 from .data import SegmentationDataset, Tile, split_by_sequence
 from .files import fault, read_mask
-from .model import UNet
+from .model import UNet, input_size, output_size
 
 # %% ../nbs/04_recipe.ipynb #5d0e0001
 def _number(name, value, low, high=np.inf):
@@ -131,12 +134,20 @@ def border_weight_map(
 
 # %% ../nbs/04_recipe.ipynb #bc830511
 class WeightedCrossEntropy(nn.Module):
-    "逐像素交叉熵按权重平均，按`criterion(outputs, mask, weight)`调用；论文式1是求和"
+    "逐像素加权的交叉熵，按`criterion(outputs, mask, weight)`调用；论文式1是求和"
+    def __init__(self,
+        reduction: str = "mean",  # `"mean"`按权重平均，`"sum"`求和
+    ):
+        super().__init__()
+        if reduction not in ("mean", "sum"):
+            raise fault(ValueError, f"没有{reduction!r}这种合并", "可选mean、sum")
+        self.reduction = reduction
+
     def forward(self,
         outputs: torch.Tensor,  # `(N, 1, H, W)`或`(N, K, H, W)`，logits
         mask: torch.Tensor,  # `(N, 1, H, W)`，类别编号0到K-1（K为1时0和1）
         weight: torch.Tensor,  # `(N, 1, H, W)`，非负
-    ) -> torch.Tensor:  # 标量：Σwℓ／Σw
+    ) -> torch.Tensor:  # 标量：Σwℓ／Σw，求和时是Σwℓ
         "形状不同，或权重有负数、NaN、全是零时报`ValueError`"
         shapes = [tuple(x.shape) for x in (outputs, mask, weight)]
         if not shapes[1] == shapes[2] == (len(outputs), 1, *outputs.shape[-2:]):
@@ -151,20 +162,35 @@ class WeightedCrossEntropy(nn.Module):
             loss = F.binary_cross_entropy_with_logits(outputs, mask, reduction="none")
         else:
             loss = F.cross_entropy(outputs, mask[:, 0].long(), reduction="none")[:, None]
-        return (loss * weight).sum() / weight.sum()
+        total = (loss * weight).sum()
+        return total if self.reduction == "sum" else total / weight.sum()
 
 # %% ../nbs/04_recipe.ipynb #5960b02d
+_FIELD_BORDER = {"PhC-C2DH-U373": 50, "DIC-C2DH-HeLa": 50}
+
+def field_border(
+    path: Path,  # 数据集的文件夹，或里面的一个文件；名字可以带`_train`
+) -> int:  # 像素；认不出的数据集是0
+    "挑战赛给这个数据集的视野，在画面边缘去掉多宽的一圈"
+    for part in Path(path).absolute().parts:
+        name = part.removesuffix("_train")
+        if name in _FIELD_BORDER:
+            return _FIELD_BORDER[name]
+    return 0
+
 def ignore_unlabelled(
     dataset: SegmentationDataset,  # 就地修改它的`masks`
-    margin: int = 50,  # 边缘多少像素以内的背景不算
+    margin: int | None = None,  # 边缘多少像素以内的背景不算；`None`看是哪个数据集
     radius: int = 40,  # 未标注的TRA标记周围多少像素以内的背景不算
 ) -> SegmentationDataset:  # 同一个数据集，不算的像素在`masks`里是-1
     "把不可信的背景标成-1：没有SEG轮廓的TRA细胞周围，以及画面边缘"
-    _number("margin", margin, 0)
+    if margin is not None:
+        _number("margin", margin, 0)
     _number("radius", radius, 0)
     for i, (frame, mask) in enumerate(zip(dataset.frames, dataset.masks)):
         unknown = np.ones(mask.shape, bool)
-        unknown[margin:mask.shape[0] - margin, margin:mask.shape[1] - margin] = False
+        rim = field_border(frame.image) if margin is None else margin
+        unknown[rim:mask.shape[0] - rim, rim:mask.shape[1] - rim] = False
         if frame.marks is not None:
             marks = read_mask(frame.marks)
             if marks.shape != mask.shape:
@@ -191,7 +217,7 @@ def separate_touching(
 
 # %% ../nbs/04_recipe.ipynb #54304dbf
 class WithWeights(nn.Module):
-    "变换链的最后一环：`(图像, 实例掩码)`变`(图像, 实例掩码, 权重图)`"
+    "变换链的一环，添上权重图：`(图像, 实例掩码)`变`(图像, 实例掩码, 权重图)`"
     def __init__(self,
         gap: bool = True,  # 是否先在挨着的细胞之间挖缝；训练挖，测试不挖
         **kwargs,  # 传给`border_weight_map`，如`w0`、`sigma`、`balance`
@@ -206,7 +232,7 @@ class WithWeights(nn.Module):
         if self.gap:
             labels = separate_touching(labels)
         weight = torch.from_numpy(border_weight_map(labels, **self.kwargs))
-        return image, tv_tensors.Mask(labels)[None], weight[None]
+        return image, tv_tensors.Mask(labels[None]), tv_tensors.Mask(weight[None])
 
 # %% ../nbs/04_recipe.ipynb #77f7093c
 class ClippedSGD(torch.optim.SGD):
@@ -231,10 +257,15 @@ class ClippedSGD(torch.optim.SGD):
         return super().step(closure)
 
 def quiet_head(
-    model: UNet,  # 一个或两个输出通道，就地修改输出层
-    share: float,  # 前景占几成，在(0, 1)里
+    model: UNet,  # 就地修改输出层
+    share: float | np.ndarray,  # 前景占几成，在(0, 1)里；多类的是每类占几成
 ) -> UNet:  # 同一个网络
     "让网络一开始处处都猜“有share的可能是细胞”：输出层缩到十分之一，偏置取对数几率；我们加的"
+    if np.ndim(share) == 1:
+        with torch.no_grad():
+            model.head.weight *= 0.1
+            model.head.bias[:] = torch.from_numpy(np.log(np.maximum(share, 1e-6)))
+        return model
     if not 0 < share < 1:
         raise fault(ValueError, f"前景占{share:.0%}", "前景和背景都要有；检查训练的掩码")
     with torch.no_grad():
@@ -246,6 +277,7 @@ def quiet_head(
 @dataclass(frozen=True)
 class Recipe:
     "一套配方；换一样用`dataclasses.replace`"
+    window: int = 388  # 网络作答的窗口至多多大，像素；图像小，就取放得下的最大的
     resize: int | None = None  # 先把整幅压成边长几的方块；`None`不压
     sigma: float | None = None  # 弹性形变的标准差，像素；`None`不形变，也不旋转
     degrees: float = 0  # 旋转角的范围，±度
@@ -257,8 +289,10 @@ class Recipe:
     border_sigma: float = 5  # 边界项的宽度，像素
     balance: bool = False  # 是否平衡类别
     gap: bool = True  # 算权重图时是否挖缝
-    margin: int = 0  # 边缘多少像素以内的背景不算
+    precomputed: bool = False  # 权重图是否预先算好，与图像一起形变；否则现算
+    margin: int | None = 0  # 边缘多少像素以内的背景不算；`None`看是哪个数据集
     radius: int = 0  # 漏标的TRA标记周围多少像素不算
+    classes: int = 0  # 分几类，连背景在内，掩码是类别图；0只分前景和背景
     network: Callable = UNet  # 照`UNet`的参数造网络
     out_channels: int = 1  # 输出通道数
     width: int = 16  # 网络第0级的通道数
@@ -272,7 +306,7 @@ class Recipe:
 
 PAPER = Recipe(
     sigma=10, degrees=180, flips=(v2.RandomHorizontalFlip,), contrast=0.25, brightness=0.1,
-    w0=10, margin=50, radius=40,
+    w0=10, margin=None, radius=40,
     out_channels=2, width=64, dropout=0.5, quiet=True,
     loss=WeightedCrossEntropy, optimizer=ClippedSGD, lr=5e-3, momentum=0.99, max_norm=0.5)
 TUTORIAL = Recipe(flips=(v2.RandomHorizontalFlip, v2.RandomVerticalFlip))
@@ -283,19 +317,30 @@ def make_transforms(
     recipe: Recipe,  # 配方
 ) -> tuple[v2.Compose, v2.Compose]:  # 训练用的、测试用的变换
     "照配方串起数据增强和权重图"
+    side = input_size(recipe.window)
+    if output_size(side) != recipe.window:
+        raise fault(ValueError, f"window={recipe.window}不是网络能有的输出边长",
+                    f"最近的是{output_size(side)}", "odd")
     first = [v2.Resize((recipe.resize, recipe.resize))] if recipe.resize else []
-    train, test = [*first], [*first, Tile()]
+    train, test = [*first], [*first, Tile(side, recipe.window)]
+    weights, plain = [], []  # 训练、测试的权重图
+    if recipe.classes:
+        weights = plain = [WithClasses(recipe.classes)]
+    elif recipe.w0 is not None:
+        weights = [WithWeights(recipe.gap, w0=recipe.w0, sigma=recipe.border_sigma,
+                               balance=recipe.balance)]
+        plain = [WithWeights(gap=False, w0=0, balance=False)]
+    if recipe.precomputed:
+        train += weights
     if recipe.sigma is not None:
         train.append(ElasticDeform(recipe.sigma, recipe.degrees, recipe.mode))
-    train.append(Tile(random=True))
+    train.append(Tile(side, recipe.window, random=True))
     train += [flip() for flip in recipe.flips]
     if recipe.contrast is not None:
         train.append(GreyJitter(recipe.contrast, recipe.brightness))
-    if recipe.w0 is not None:
-        train.append(WithWeights(recipe.gap, w0=recipe.w0, sigma=recipe.border_sigma,
-                                 balance=recipe.balance))
-        test.append(WithWeights(gap=False, w0=0, balance=False))
-    return v2.Compose(train), v2.Compose(test)
+    if not recipe.precomputed:
+        train += weights
+    return v2.Compose(train), v2.Compose(test + plain)
 
 def paper_transforms(
     **changes,  # 与`PAPER`不同的几样，如`sigma`、`degrees`、`w0`、`balance`
@@ -303,30 +348,122 @@ def paper_transforms(
     "照论文的数据增强和权重图（我们改的见08章）"
     return make_transforms(replace(PAPER, **changes))
 
+# %% ../nbs/04_recipe.ipynb #c1a50002
+def fit_window(
+    shapes: list[tuple],  # 各图像的`(H, W)`
+    depth: int = 4,  # 网络下采样几次
+) -> int:  # 像素，不大于388
+    "放得进最小的图像的、最大的合法窗口；图像太小报`ValueError`"
+    h, w = min(shapes, key=min)
+    smallest = input_size(1, depth)
+    context = (smallest - output_size(smallest, depth)) // 2
+    if min(h, w) <= context:
+        raise fault(ValueError, f"图像{h}×{w}太小：镜像{context}像素的上下文，"
+                    f"边长至少要{context + 1}", "放大图像，或换一批大一些的", "odd")
+    window = min(h, w, 388)
+    while output_size(input_size(window, depth), depth) != window:
+        window -= 1
+    return window
+
+def _window(recipe, dataset):
+    "这套数据用的窗口；比配方的小就说一声，图像太小就说出是哪一张"
+    shapes = [mask.shape for mask in dataset.masks]
+    if recipe.resize:
+        shapes = [(recipe.resize, recipe.resize)]
+    try:
+        fitting = fit_window(shapes)
+    except ValueError as e:
+        sides = [min(shape) for shape in shapes]
+        file = dataset.frames[sides.index(min(sides))].image
+        raise fault(ValueError, f"{file}：{e.problem}", e.cure, e.entry) from e
+    if fitting < recipe.window:
+        print(f"注意：最小的图像边长{min(min(shapes, key=min))}像素，窗口用{fitting}像素")
+    return min(recipe.window, fitting)
+
+# %% ../nbs/04_recipe.ipynb #c1a50005
+def start_from(
+    folder: Path,  # 模型文件夹，或Hugging Face Hub上的`用户/模型`
+    in_channels: int,  # 新数据的通道数
+    out_channels: int,  # 要几个输出通道
+    **changed,  # 另换的构造参数，如`value_range`、`dropout`
+) -> tuple[UNet, str]:  # 网络，和一句话：留下了什么，什么是新的
+    "从练好的模型起步：形状合得上的权重留下，其余新造"
+    old = UNet.from_pretrained(folder)
+    kept = dict(width=old.head.in_channels, depth=old.depth, padding=old.padding,
+                dropout=old.dropout.p, value_range=old.value_range)
+    model = UNet(in_channels, out_channels, **(kept | changed))
+    weights, count = model.state_dict(), 0
+    for name, tensor in old.state_dict().items():
+        if tensor.shape == weights[name].shape:
+            weights[name].copy_(tensor)
+            count += tensor.numel()
+    news = []
+    if in_channels != old.in_channels:
+        news.append(f"第一层的权重是新的（输入{old.in_channels}个通道变{in_channels}个）")
+    if out_channels != old.head.out_channels:
+        news.append(f"输出层是新的（{old.head.out_channels}个通道变{out_channels}个）")
+    if model.value_range != old.value_range:
+        (a, b), (c, d) = old.value_range, model.value_range
+        news.append(f"灰度范围由{a:g}到{b:g}换成{c:g}到{d:g}")
+    total = sum(tensor.numel() for tensor in weights.values())
+    share = "全部" if count == total else f"{total:,}个里的"
+    return model, "，".join([f"从{folder}起步：留下{share}{count:,}个权重", *news])
+
+# %% ../nbs/04_recipe.ipynb #c1a50008
+def _for_classes(recipe, dataset, masks):
+    "多类：看一遍编号，换上K个通道和K类的损失；返回配方和每类占几成"
+    note = check_classes(dataset, recipe.classes)
+    if note:
+        print(f"注意：{note}")
+    share, rarity = class_shares(masks, recipe.classes), None
+    if recipe.balance:
+        rarity = 1 / (recipe.classes * np.maximum(share, 1e-6))
+    loss = partial(ClassCrossEntropy, rarity)
+    return replace(recipe, out_channels=recipe.classes, loss=loss), share
+
+def _started(recipe, dataset, folder):
+    "从练好的模型起步，说出留下了什么"
+    model, note = start_from(folder, dataset.channels, recipe.out_channels,
+                             dropout=recipe.dropout, value_range=dataset.value_range)
+    if (model.depth, model.padding) != (4, "valid"):
+        raise fault(ValueError, f"{folder}的网络下采样{model.depth}次，padding={model.padding!r}",
+                    "只能从下采样4次、不填充的模型起步")
+    print(note)
+    return model
+
 # %% ../nbs/04_recipe.ipynb #987ee0e5
 def prepare(
     recipe: Recipe | str,  # 配方，或它在`RECIPES`里的名字
     data: Path | list,  # 数据集的文件夹，或帧的列表
     test_seq: str = "02",  # 留作测试的录像
     indices: tuple | None = None,  # 训练、测试的帧的下标，各一列；给了就不看test_seq
+    start: Path | None = None,  # 从这个模型文件夹起步，宽度照它的；`None`从头练
 ) -> dict:  # `train_and_evaluate`的参数：`model`、两个`DataLoader`、`criterion`、`optimizer`
-    "照配方备好一次训练；没有这套配方报`ValueError`"
+    "照配方备好一次训练；没有这套配方、图像太小、编号不是类别，报`ValueError`"
     recipe = RECIPES.get(recipe, recipe)
     if not isinstance(recipe, Recipe):
         raise fault(ValueError, f"没有{recipe!r}这套配方", f"可选{'、'.join(RECIPES)}")
-    train_transform, test_transform = make_transforms(recipe)
-    dataset = SegmentationDataset(data, test_transform)
-    if recipe.margin or recipe.radius:
+    dataset = SegmentationDataset(data, v2.Identity())
+    recipe = replace(recipe, window=_window(recipe, dataset))
+    train_transform, dataset.transform = make_transforms(recipe)
+    if recipe.margin is None or recipe.margin or recipe.radius:
         ignore_unlabelled(dataset, recipe.margin, recipe.radius)
     if indices is None:
         indices = [part.indices for part in split_by_sequence(dataset, test_seq)]
     learner = copy(dataset)
     learner.transform = train_transform
     train, test = Subset(learner, indices[0]), Subset(dataset, indices[1])
-    model = recipe.network(dataset.channels, recipe.out_channels, recipe.width,
-                           dropout=recipe.dropout, value_range=dataset.value_range)
-    if recipe.quiet:
-        share = np.mean([(dataset.masks[i] > 0).mean() for i in train.indices])
+    masks = [dataset.masks[i] for i in train.indices]
+    if recipe.classes:
+        recipe, share = _for_classes(recipe, dataset, masks)
+    else:
+        share = np.mean([(mask > 0).mean() for mask in masks])
+    if start:
+        model = _started(recipe, dataset, start)
+    else:
+        model = recipe.network(dataset.channels, recipe.out_channels, recipe.width,
+                               dropout=recipe.dropout, value_range=dataset.value_range)
+    if recipe.quiet and not start:
         quiet_head(model, share)
     options = dict(lr=recipe.lr)
     if issubclass(recipe.optimizer, ClippedSGD):

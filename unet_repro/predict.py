@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['mirror_index', 'context', 'bytes_per_pixel', 'plan_tiles', 'predict_tiles', 'predict_image', 'foreground',
-           'label_instances']
+           'label_instances', 'cutting']
 
 # %% ../nbs/05_predict.ipynb #11822724
 #| code-fold: true
 #| code-summary: "导入"
 from itertools import combinations, product
+from numbers import Real
 import numpy as np
 import psutil
 import torch
@@ -136,23 +137,34 @@ def _to_array(image):
     return image
 
 # %% ../nbs/05_predict.ipynb #2a1af739
+def _is_flat(image):
+    "是不是处处一样，至少两个像素；先看稀疏的几个，再一条一条地看"
+    some, first = image[::len(image) // 256 + 1, ::image.shape[1] // 256 + 1], image[:1, :1]
+    if image.shape[:2] == (1, 1) or (some != first).any():
+        return False
+    return not any((image[y:y + 256] != first).any() for y in range(0, len(image), 256))
+
 def _check_fit(model, image):
-    "图像与模型合不合：通道换不了报`ValueError`，换得了、或灰度对不上就说一声"
-    have = 3 if image.ndim == 3 else 1
+    "图像与模型合不合：`{种类: 要说的话}`；通道换不了报`ValueError`"
+    have, notes = 3 if image.ndim == 3 else 1, {}
     if have != model.in_channels:
         if model.in_channels not in (1, 3):
             raise fault(ValueError, f"模型要{model.in_channels}个通道，图像有{have}个",
                         f"换一个in_channels={have}的模型")
-        print("注意：模型要灰度，图像是RGB，已按亮度转成灰度" if have == 3 else
-              "注意：模型要RGB，图像是灰度，已复制成三个通道")
+        notes["channels"] = ("模型要灰度，图像是RGB，已按亮度转成灰度" if have == 3 else
+                             "模型要RGB，图像是灰度，已复制成三个通道")
     low, high = model.value_range
     some = image[::len(image) // 256 + 1, ::image.shape[1] // 256 + 1]
     outside = ((some < low) | (some > high)).mean() > 0.5
     normalized = image.dtype.kind == "f" and some.max() <= 1 < high - low
-    if outside or normalized:
-        print(f"注意：图像的灰度是{some.min():g}到{some.max():g}，"
-              f"与模型记住的灰度范围{low:g}到{high:g}不合。给原来的灰度，不要先归一化，"
-              "位数也要与训练时相同（见常见问题“练得好好的，预测却不对”）")
+    if _is_flat(image):
+        value = "、".join(f"{v:g}" for v in np.atleast_1d(some[0, 0]))
+        notes["flat"] = f"图像处处是{value}，没有东西可分。看看文件是不是空的、存错了"
+    elif outside or normalized:
+        notes["range"] = (f"图像的灰度是{some.min():g}到{some.max():g}，"
+                          f"与模型记住的灰度范围{low:g}到{high:g}不合。给原来的灰度，不要先归一化，"
+                          "位数也要与训练时相同（见常见问题“练得好好的，预测却不对”）")
+    return notes
 
 def _fit_channels(tile, channels):
     "灰度与RGB互换"
@@ -191,7 +203,8 @@ def predict_image(
 ) -> np.ndarray:  # float32，在[0, 1]里：`(H, W)`前景；多于两类时`(K, H, W)`各类
     "预测任意大小的一张图像的概率，与整张一次算完相等；图像不对时报`ValueError`"
     image = _to_array(image)
-    _check_fit(model, image)
+    for note in _check_fit(model, image).values():
+        print(f"注意：{note}")
     shape, classes = image.shape[:2], model.head.out_channels
     result = np.empty(shape if classes <= 2 else (classes, *shape), np.float32)
     tiles = plan_tiles(shape, model, max_memory)
@@ -305,47 +318,72 @@ def _small_holes(mask, min_size):
             holes.append((box, rest[box] == i))
     return holes
 
-def _in_one_cell(box, hole, cells, boxes, neck, min_size):
-    "洞在一个细胞里吗：周围的细胞各带上自己的一份洞，两两都切不开"
+def _around(box, hole, cells):
+    "洞周围的细胞，和洞里各个像素离哪个细胞最近"
+    part = cells[box]
     ring = ndimage.binary_dilation(hole, np.ones((3, 3)))
-    around = np.setdiff1d(cells[box][ring], 0)
-    if len(around) == 1:
-        return True
-    near = [boxes[i] for i in around - 1]
-    corners = np.array([(y.start, x.start, y.stop, x.stop) for y, x in near])
-    (top, left), (bottom, right) = corners[:, :2].min(0), corners[:, 2:].max(0)
-    part, inside = cells[top:bottom, left:right], np.zeros((bottom - top, right - left), bool)
-    rows, cols = box
-    inside[rows.start - top:rows.stop - top, cols.start - left:cols.stop - left] = hole
+    around = sorted(set(part[ring].tolist()) - {0})
     _, (y, x) = ndimage.distance_transform_edt(part == 0, return_indices=True)
-    part = np.pad(np.where(inside, part[y, x], part), 1)
-    pairs = (np.isin(part, pair) for pair in combinations(around, 2))
-    return all(_cut([pair], neck, min_size)[0].max() == 1 for pair in pairs)
+    return around, np.where(hole, part[y, x], 0)
+
+def _pair(pair, box, share, cells, boxes):
+    "一对细胞，各带上自己的一份洞"
+    frames = [box, *(boxes[i - 1] for i in pair)]
+    corners = np.array([(y.start, x.start, y.stop, x.stop) for y, x in frames])
+    (top, left), (bottom, right) = corners[:, :2].min(0), corners[:, 2:].max(0)
+    mask = np.isin(cells[top:bottom, left:right], pair)
+    rows, cols = box
+    inside = mask[rows.start - top:rows.stop - top, cols.start - left:cols.stop - left]
+    inside |= np.isin(share, pair)
+    return np.pad(mask, 1)
+
+def _in_one_cell(holes, cells, neck, min_size):
+    "各个洞`(第几张, 外框, 掩码)`在一个细胞里吗：周围的细胞各带上自己的一份洞，两两都切不开"
+    waiting, inside, boxes = [], np.ones(len(holes), bool), {}
+    for k, (i, box, hole) in enumerate(holes):
+        if i not in boxes:
+            boxes[i] = ndimage.find_objects(cells[i])
+        around, share = _around(box, hole, cells[i])
+        waiting.append((k, combinations(around, 2), (box, share, cells[i], boxes[i])))
+    while waiting:
+        asked, masks, pixels = [], [], 0
+        while waiting and pixels < 2**20:
+            hole = waiting.pop()
+            pair = next(hole[1], None)
+            if pair:
+                asked.append(hole)
+                masks.append(_pair(pair, *hole[2]))
+                pixels += masks[-1].size
+        for hole, found in zip(asked, _cut(masks, neck, min_size) if masks else []):
+            inside[hole[0]] = found.max() == 1
+            if inside[hole[0]]:
+                waiting.append(hole)
+    return inside
 
 def _cut_and_fill(masks, neck, min_size):
     "切开，填上各个细胞里的洞，填过的再切一次；masks就地改"
-    cells, filled = _cut(masks, neck, min_size), []
-    for i, mask in enumerate(masks):
-        holes, boxes = _small_holes(mask, min_size), None
-        for box, hole in holes:
-            boxes = boxes or ndimage.find_objects(cells[i])
-            if _in_one_cell(box, hole, cells[i], boxes, neck, min_size):
-                mask[box] |= hole
-                filled.append(i)
-    filled = sorted(set(filled))
+    cells = _cut(masks, neck, min_size)
+    holes = [(i, *hole) for i, mask in enumerate(masks) for hole in _small_holes(mask, min_size)]
+    filled = set()
+    for (i, box, hole), inside in zip(holes, _in_one_cell(holes, cells, neck, min_size)):
+        if inside:
+            masks[i][box] |= hole
+            filled.add(i)
     if filled:
+        filled = sorted(filled)
         for i, again in zip(filled, _cut([masks[i] for i in filled], neck, min_size)):
             cells[i] = again
     return cells
 
 # %% ../nbs/05_predict.ipynb #af22fea6
-def _check_choices(threshold, min_size, neck):
-    "数值在范围之外就报`ValueError`"
-    for name, value in [("threshold", threshold), ("neck", neck)]:
-        if not 0 <= value <= 1:
-            raise fault(ValueError, f"{name}={value}", f"{name}要在0到1之间", "touching")
-    if not min_size >= 0:
-        raise fault(ValueError, f"min_size={min_size}", "min_size不能小于0", "touching")
+def _check_choices(threshold, min_size, neck, source=""):
+    "数值在范围之外就报`ValueError`，前面说它从哪里来"
+    for name, value, most in [("threshold", threshold, 1), ("min_size", min_size, np.inf),
+                              ("neck", neck, 1)]:
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not number or not 0 <= value <= most:
+            cure = "不能小于0" if name == "min_size" else "要在0到1之间"
+            raise fault(ValueError, f"{source}{name}={value}", f"{name}{cure}", "touching")
 
 def _cut_parts(labels, owner, frames, neck, min_size):
     "labels里编号v的像素属于第owner[v]个连通域，外框是frames；就地换成细胞的负编号"
@@ -392,6 +430,20 @@ def label_instances(
     frames = [_frame(*box) for box in ndimage.find_objects(labels)]
     _cut_parts(labels, np.arange(count + 1), frames, neck, min_size)
     return np.maximum(-labels, 0)
+
+# %% ../nbs/05_predict.ipynb #e3ef77b9
+def cutting(
+    model: UNet,  # 网络；它的`about`里可以记着`threshold`、`min_size`、`neck`
+    **given,  # 自己给的；`None`当作没有给
+) -> dict:  # `label_instances`的`threshold`、`min_size`、`neck`
+    "分细胞的三个数：先看给的，再看模型记住的，最后是默认的；数值不对报`ValueError`"
+    chosen = dict(threshold=0.5, min_size=100, neck=0.7)
+    about = getattr(model, "about", {})
+    chosen |= {name: about[name] for name in chosen if name in about}
+    _check_choices(**chosen, source="模型的about.json里，")
+    chosen |= {name: value for name, value in given.items() if value is not None}
+    _check_choices(**chosen)
+    return chosen
 
 # %% ../nbs/05_predict.ipynb #b7e3d5f1
 __getattr__ = moved(

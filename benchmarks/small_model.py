@@ -1,7 +1,7 @@
 """练models/synthetic：宽8的网络，只见过合成的细胞；再练五帧“自己的”图像，看从它起步差多少。
 
-用法：python benchmarks/small_model.py，权重写进models/synthetic，结果写进nbs/results/small_model.json
-和nbs/results/start.json；--start_only：模型不重练，只比起步。几分钟，不要真实数据。
+用法：python benchmarks/small_model.py，权重写进models/synthetic，结果写进nbs/results里的
+small_model.json和start.json；--start_only：模型不重练，只比起步。几分钟，不要真实数据。
 """
 import sys
 import tempfile
@@ -34,16 +34,17 @@ SEEDS = 0, 1
 
 def segmentation(model, dataset, indices):
     "几帧的SEG"
-    images, masks = ([part[i] for i in indices] for part in (dataset.images, dataset.masks))
+    images = [dataset.images[i] for i in indices]
+    masks = [dataset.masks[i] for i in indices]
     found = [label_instances(predict_image(model, image)) for image in images]
-    return seg_measure(found, masks)
+    return float(seg_measure(found, masks))
 
 
 def measures(parts, history):
     "一次训练的成绩：逐轮的IoU，最后的SEG"
     test = parts["test_dataloader"].dataset
     score = segmentation(parts["model"].eval(), test.dataset, test.indices)
-    return dict(iou=[row["iou"] for row in history], dice=history[-1]["dice"], SEG=float(score))
+    return dict(iou=[row["iou"] for row in history], dice=history[-1]["dice"], SEG=score)
 
 
 def train_small(place):
@@ -105,7 +106,7 @@ def compare_start(place):
         model = UNet.from_pretrained(MODEL)
         model.value_range = dataset.value_range
         rows.append(dict(look=look, seed=None, started=True, iou=[],
-                         SEG=float(segmentation(model, dataset, test))))
+                         SEG=segmentation(model, dataset, test)))
     show(save("start", dict(train_frames=5, test_frames=len(test), steps=STEPS, rows=rows)))
 
 

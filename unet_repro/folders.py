@@ -117,7 +117,8 @@ def _settle(reading, masks):
     counts, where, coloured = _count(masks, reading.kind == "colours")
     values = sorted(counts)
     if coloured and (reading.invert or reading.kind not in ("auto", "classes", "colours")):
-        raise fault(ValueError, f"掩码是彩色的，如{masks[0][0]}，读不成{reading.kind}",
+        raise fault(ValueError, f"掩码是彩色的，如{masks[0][0]}，"
+                    + ("颠倒不了" if reading.invert else f"读不成{reading.kind}"),
                     "写出各类的颜色，第一个是背景，如colours=\"#000000,#ff0000\"", "classes")
     if coloured:
         return _settle_colours(reading, counts, where)
@@ -129,7 +130,8 @@ def _settle(reading, masks):
         raise fault(ValueError, f"掩码里有{len(values)}种值，说不出颠倒过来是什么",
                     "颠倒只对两种值的掩码；值不止两种，用kind=\"binary\"只分亮暗")
     top, others = counts[values[-1]], sum(counts[value] for value in values[1:-1])
-    if reading.kind == "auto" and len(values) > 3 and top > 10 * others:
+    bright = values[-1] in (255, 65535)
+    if reading.kind == "auto" and len(values) > 3 and bright and top > 10 * others:
         odd = values[len(values) // 2]
         raise fault(ValueError, f"掩码几乎只有{values[0]}和{values[-1]}，另有{len(values) - 2}种"
                     f"值只占一点点，如{where[odd]}里的{odd}：缩放或有损压缩时插了值",

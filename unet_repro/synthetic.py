@@ -15,7 +15,7 @@ import torch
 from filelock import FileLock
 from PIL import Image
 from scipy import ndimage
-from .files import fault
+from .files import fault, reason
 
 # %% ../nbs/12_synthetic.ipynb #625d1aa0
 def _scatter(rng, n, size):
@@ -134,9 +134,14 @@ def _write_sequence(folder, seq, frames, size, rng):
 @contextlib.contextmanager
 def _workshop(target, kind):
     "target旁边独占的临时文件夹；别的进程在做同一个，就等它做完"
-    target.parent.mkdir(parents=True, exist_ok=True)
     place = target.with_name(f".{kind}-{target.name}")
     lock = Path(f"{place}.lock")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()  # 写不了就在这里说：等锁的时候，分不清写不了与有人拿着
+    except OSError as error:
+        raise fault(OSError, f"写不进{target.parent}（{reason(error)}）",
+                    "换一个文件夹，或改权限") from error
     with FileLock(lock):
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(exist_ok=True)
@@ -199,7 +204,7 @@ def _why(error):
     if getattr(error, "response", None) is not None:
         return f"HTTP {error.response.status_code}"
     if isinstance(error, ValueError):
-        return f"地址或代理不能用：{error}"
+        return "地址或代理不能用"
     if type(error).__name__ == "ProxyError":
         return "代理连不上"
     return "连接中断"
@@ -242,7 +247,7 @@ def _unzip(archive, place, target):
         archive.unlink()
         if hasattr(error, "cure"):
             raise
-        raise fault(OSError, f"{archive}解不开（{error}），已删除",
+        raise fault(OSError, f"{archive}解不开（{reason(error)}），已删除",
                     "可能断线前后是两个版本。再运行一次，会从头下", "download") from error
     top = place / target.name
     os.replace(top if top.is_dir() else place, target)
@@ -295,7 +300,7 @@ def find_data(
         problem = f"环境变量UNET_REPRO_DATA指向{env}，那里没有文件夹"
         raise fault(FileNotFoundError, problem, "改正它，或去掉它")
     for root in filter(None, [env, "Datasets", "../Datasets"]):
-        for folder in (Path(root) / name, Path(root) / f"{name}_train"):
+        for folder in (Path(root) / f"{name}{end}" for end in ("", "_train", "-EM")):
             if folder.is_dir():
                 return folder
     if env and (Path(env) / "01").is_dir():

@@ -352,7 +352,8 @@ def paper_transforms(
 def fit_window(
     shapes: list[tuple],  # 各图像的`(H, W)`
     depth: int = 4,  # 网络下采样几次
-) -> int:  # 像素，不大于388
+    most: int = 388,  # 至多多大，像素
+) -> int:  # 像素
     "放得进最小的图像的、最大的合法窗口；图像太小报`ValueError`"
     h, w = min(shapes, key=min)
     smallest = input_size(1, depth)
@@ -360,7 +361,7 @@ def fit_window(
     if min(h, w) <= context:
         raise fault(ValueError, f"图像{h}×{w}太小：镜像{context}像素的上下文，"
                     f"边长至少要{context + 1}", "放大图像，或换一批大一些的", "odd")
-    window = min(h, w, 388)
+    window = min(h, w, most)
     while output_size(input_size(window, depth), depth) != window:
         window -= 1
     return window
@@ -371,14 +372,15 @@ def _window(recipe, dataset):
     if recipe.resize:
         shapes = [(recipe.resize, recipe.resize)]
     try:
-        fitting = fit_window(shapes)
+        window = fit_window(shapes, most=recipe.window)
     except ValueError as e:
         sides = [min(shape) for shape in shapes]
         file = dataset.frames[sides.index(min(sides))].image
         raise fault(ValueError, f"{file}：{e.problem}", e.cure, e.entry) from e
-    if fitting < recipe.window:
-        print(f"注意：最小的图像边长{min(min(shapes, key=min))}像素，窗口用{fitting}像素")
-    return min(recipe.window, fitting)
+    if window < recipe.window:
+        print(f"注意：窗口用{window}像素（最小的图像边长{min(min(shapes, key=min))}像素，"
+              "合法的窗口每16像素一个）")
+    return window
 
 # %% ../nbs/04_recipe.ipynb #c1a50005
 def start_from(

@@ -42,12 +42,17 @@ def iou_and_dice(
 
 # %% ../nbs/02_train.ipynb #4c1195dd
 def _loss(model, criterion, images, targets):
-    "一批数据的输出和损失；尺寸对不上、损失不是有限数时报错"
+    "一批数据的输出和损失；尺寸、掩码、损失不对时报错"
     outputs = model(images)
     found, wanted = tuple(outputs.shape[-2:]), tuple(targets[0].shape[-2:])
     if found != wanted:
         raise fault(ValueError, f"网络输出{found}，掩码却是{wanted}",
                     "输入572配掩码388，用Tile(输入边长, output_size(输入边长))裁", "smaller")
+    mask, top = targets[0], max(1, outputs.shape[1] - 1)
+    wrong = ((mask < 0) | (mask > top)) & (mask != getattr(criterion, "ignore_index", torch.nan))
+    if wrong.any():
+        raise fault(ValueError, f"掩码里有{mask[wrong][0]:g}，只能是0到{top}", "前景写1："
+                    "(mask > 0).float()；分K类，网络要K个通道，编号0到K-1", "mask255")
     loss = criterion(outputs, *targets)
     if not torch.isfinite(loss):
         raise fault(FloatingPointError, f"损失成了{loss.item()}", "常见原因："

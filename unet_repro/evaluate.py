@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['NECKS', 'THRESHOLDS', 'iou', 'dice', 'overlap_table', 'match_objects', 'field_of_interest', 'keep_inside',
-           'seg_measure', 'count_errors', 'det_measure', 'valid_pixels', 'score_folder', 'scores_text', 'show_scores',
-           'fit_cutting', 'pixel_error', 'rand_error', 'rand_info']
+           'seg_measure', 'count_errors', 'det_measure', 'valid_pixels', 'score_frames', 'score_folder', 'scores_text',
+           'show_scores', 'fit_cutting', 'pixel_error', 'rand_error', 'rand_info']
 
 # %% ../nbs/06_evaluate.ipynb #88662839
 #| code-fold: true
 #| code-summary: "导入"
+import unicodedata
 from collections import Counter
+from itertools import repeat, zip_longest
 from pathlib import Path
 import numpy as np
 from scipy import ndimage
@@ -242,12 +244,47 @@ def _total(frames):
     total["DET"] = _det(errors) if errors["markers"] else None
     return total | dict(errors) | dict(objects=len(scores))
 
+def score_frames(
+    labels: list,  # 结果的标签图`(高, 宽)`，一帧一张；可以是生成器
+    truths: list,  # 真相的标签图，同样大小；没有的一帧写`None`
+    names: list,  # 各帧的名字或编号，成绩和报错用它
+    markers: list | None = None,  # TRA标记图，没有的一帧写`None`；全没有就没有DET
+    border: int = 0,  # 视野四周去掉几个像素
+    radius: int = 40,  # 离漏标的标记不到几个像素的，IoU和Dice不看
+) -> dict:  # `SEG`、`DET`、`iou`、`dice`，各种计数，以及逐帧的`frames`
+    "给许多帧打分，文件怎么放都行；帧数不等、大小不同报`ValueError`"
+    names, frames, ids, pieces, absent = list(names), [], set(), 0, object()
+    markers = repeat(None, len(names)) if markers is None else markers
+    for row in zip_longest(names, labels, truths, markers, fillvalue=absent):
+        if any(item is absent for item in row):
+            raise fault(ValueError, f"名字有{len(names)}个，与结果、真相或标记的帧数不等",
+                        "一帧一个名字、一张结果、一张真相；没有真相的一帧写None")
+        name, pred, truth, marker = row
+        try:
+            frames.append(dict(frame=name) | _score_frame(pred, truth, marker, border, radius))
+        except ValueError as e:
+            raise fault(ValueError, f"{name}：{e.problem}", e.cure, e.entry) from e
+        if truth is not None:
+            ids.update(np.unique(truth[truth > 0]).tolist())
+            pieces = max(pieces, ndimage.label(truth)[1])
+    if not frames:
+        raise fault(ValueError, "一帧也没有", "至少给一帧")
+    if len(ids) == 1 and pieces > 1:  # 只有前景与背景
+        frames = [frame | dict(SEG=None, jaccard={}) for frame in frames]
+    return _total(frames) | dict(border=border, frames=frames)
+
+# %% ../nbs/06_evaluate.ipynb #843b5e08
+def _masks(files, numbers):
+    "逐帧读掩码；没有的一帧给`None`"
+    for n in numbers:
+        yield read_mask(files[n]) if n in files else None
+
 def score_folder(
     result: Path,  # 结果的文件夹，里面是`mask000.tif`……；每帧真相都要有对应的
     truth: Path,  # 真相的文件夹，如`01_GT`，里面有`SEG`；有`TRA`才有DET
     border: int = 0,  # 视野四周去掉几个像素；U373是50
     radius: int = 40,  # 离漏标的标记不到几个像素的，IoU和Dice不看
-) -> dict:  # `SEG`、`DET`、`iou`、`dice`，各种计数，以及逐帧的`frames`
+) -> dict:  # 与`score_frames`一样，`frame`是编号
     "给一个结果文件夹打分；缺文件夹、缺帧报`FileNotFoundError`，别的不对报`ValueError`"
     result, truth = Path(result), Path(truth)
     masks, segs = _numbered_masks(result, "mask"), _numbered_masks(truth / "SEG", "man_seg")
@@ -260,24 +297,29 @@ def score_folder(
         raise fault(FileNotFoundError,
                     f"{result}缺{len(missing)}帧：{missing[:5]}{'……' if missing[5:] else ''}",
                     f"{truth}里的每一帧都要有mask编号.tif，没有细胞的帧存一张全0的图")
-    frames = []
-    for n in wanted:
-        pred, seg, tra = (read_mask(files[n]) if n in files else None
-                          for files in (masks, segs, tracks))
-        try:
-            frames.append(dict(frame=n) | _score_frame(pred, seg, tra, border, radius))
-        except ValueError as e:
-            raise fault(ValueError, f"{masks[n]}：{e.problem}", e.cure, e.entry) from e
-    total = _total(frames) if frames else dict(objects=0)
-    if not total["objects"]:
+    pred, seg, tra = (_masks(files, wanted) for files in (masks, segs, tracks))
+    scores = dict(frames=[])
+    if wanted:
+        scores = score_frames(pred, seg, [masks[n] for n in wanted], tra, border, radius)
+    for n, frame in zip(wanted, scores["frames"]):
+        frame["frame"] = n
+    if not any(f["pixels"][0] + f["pixels"][2] for f in scores["frames"]):
         raise fault(ValueError, f"{truth / 'SEG'}的{len(segs)}张掩码里没有物体（border={border}），"
                     "SEG没有定义", "换一份有标注的真相，或减小border")
-    return total | dict(border=border, frames=frames)
+    return scores
 
 # %% ../nbs/06_evaluate.ipynb #2c1bd7f1
+def _pad(text, width):
+    "右对齐；一个汉字占两列"
+    return " " * (width - _columns(text)) + text
+
+def _columns(text):
+    "占几列"
+    return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
 def scores_text(
-    scores: dict,  # `score_folder`的成绩
-) -> str:  # 表：有SEG真相的帧各一行，最后一行是汇总
+    scores: dict,  # `score_frames`或`score_folder`的成绩
+) -> str:  # 表：有真相的帧各一行，最后一行是汇总
     "把成绩排成一张表，列宽随内容"
     measures, errors = ("SEG", "iou", "dice", "DET"), ("NS", "FN", "FP", "markers")
     def line(name, s, objects):
@@ -285,10 +327,10 @@ def scores_text(
         return [str(name), str(objects), *values, *(str(s[k]) for k in errors)]
     rows = [["frame", "objects", *measures, *errors]]
     rows += [line(f["frame"], f, len(f["jaccard"])) for f in scores["frames"]
-             if f["SEG"] is not None]
+             if f["iou"] is not None]
     rows.append(line("all", scores, scores["objects"]))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
+    widths = [max(map(_columns, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(map(_pad, row, widths)) for row in rows)
 
 # %% ../nbs/06_evaluate.ipynb #6884ce7e
 def show_scores(

@@ -8,20 +8,21 @@ __all__ = ['DiskArray', 'label_strips', 'open_image', 'measure_cells', 'draw_ove
 # %% ../nbs/14_large.ipynb #ade3a94c
 #| code-fold: true
 #| code-summary: "导入"
-import contextlib, csv, os, platform, shutil, tempfile
+import contextlib, csv, errno, os, platform, shutil, tempfile
+from functools import cache
 from itertools import product
 from pathlib import Path
 import numpy as np
 import psutil
 import tifffile
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 from .files import fault, quiet_tifffile, read_image, tiff_page
 from .model import UNet
-from .predict import _check_fit, _cut_parts, _frame, foreground, label_instances
-from .predict import plan_tiles, predict_tiles
+from .predict import _check_fit, _cut_parts, _frame, cutting, foreground
+from .predict import label_instances, plan_tiles, predict_tiles
 
 # %% ../nbs/14_large.ipynb #5b284425
 class DiskArray:
@@ -178,6 +179,11 @@ def measure_cells(
     return cells
 
 # %% ../nbs/14_large.ipynb #74ca887a
+def _color(ids):
+    "编号的颜色，`(…, 3)`，在[0, 1]里"
+    hue = np.asarray(ids)[..., None] * 0.618 + np.array([0, 2 / 3, 1 / 3])
+    return (np.abs(hue % 1 * 6 - 3) - 1).clip(0, 1)
+
 def draw_overlay(
     image: np.ndarray,  # `(H, W)`或`(H, W, 3)`的图像；可以是`DiskArray`
     labels: np.ndarray,  # `(H, W)`的编号；可以是`DiskArray`
@@ -191,22 +197,22 @@ def draw_overlay(
     low, high = np.percentile(small, [0.5, 99.5])
     grey = ((small - low) / max(high - low, 1e-6)).clip(0, 1)
     grey = np.atleast_3d(grey) * np.ones(3)
-    hue = ids[..., None] * 0.618 + np.array([0, 2 / 3, 1 / 3])
-    color = (np.abs(hue % 1 * 6 - 3) - 1).clip(0, 1)
     edge = ndimage.grey_dilation(ids, (3, 3)) != ndimage.grey_erosion(ids, (3, 3))
     strength = np.where(edge & (ids > 0), 1, 0.3 * (ids > 0))[..., None]
-    mixed = strength * color + (1 - strength) * grey
+    mixed = strength * _color(ids) + (1 - strength) * grey
     return Image.fromarray((255 * mixed).round().astype(np.uint8))
 
 # %% ../nbs/14_large.ipynb #b5422fc7
-def _write_labels(labels, path, count, side=512):
-    "编号写成分块压缩的TIFF，一块一块地写"
-    dtype = np.uint16 if count < 2**16 else np.uint32
+def _write_planes(planes, path, dtype, side=512):
+    "一幅或几幅`(H, W)`写成分块压缩的TIFF，一块一块地写"
+    shape = planes[0].shape if len(planes) == 1 else (len(planes), *planes[0].shape)
     def blocks():
-        for top, left in product(*(range(0, n, side) for n in labels.shape)):
-            block = labels[top:top + side, left:left + side]
+        for plane, *corner in product(planes, *(range(0, n, side) for n in planes[0].shape)):
+            top, left = corner
+            block = plane[top:top + side, left:left + side]
             yield np.pad(block, [(0, side - n) for n in block.shape]).astype(dtype)
-    tifffile.imwrite(path, blocks(), shape=labels.shape, dtype=dtype, tile=(side, side),
+    big = np.prod(shape) * np.dtype(dtype).itemsize > 2**32 - 2**25
+    tifffile.imwrite(path, blocks(), shape=shape, dtype=dtype, tile=(side, side), bigtiff=big,
                      compression="zlib", photometric="minisblack", metadata=None)
 
 def _write_table(cells, path):
@@ -217,7 +223,40 @@ def _write_table(cells, path):
         writer.writeheader()
         writer.writerows(cells)
 
+# %% ../nbs/14_large.ipynb #e758c8fb
+_FONTS = ["Noto Sans CJK SC", "Source Han Sans SC", "Microsoft YaHei", "PingFang SC",
+          "Heiti SC", "SimHei", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei"]
+
+@cache
+def _chinese_font(size):
+    "这台机器上的一种中文字体；没有就是`None`"
+    from matplotlib import font_manager
+    paths = {font.name: font.fname for font in font_manager.fontManager.ttflist}
+    found = [paths[name] for name in _FONTS if name in paths]
+    return ImageFont.truetype(found[0], size) if found else None
+
+def _add_legend(overlay, names, size=16):
+    "叠图下面加一张图例：背景以外的各类，颜色、编号、名字"
+    plain, lines = ImageFont.load_default(size), []
+    for k, name in enumerate(map(str, names)):
+        ascii = name.isascii()
+        font = plain if ascii else _chinese_font(size)
+        text = f"{k} {name}" if font else str(k)
+        lines.append((_color(k), text, font or plain))
+    lines, step = lines[1:], size + 8
+    width = max([overlay.width, *(step + 16 + font.getlength(text) for _, text, font in lines)])
+    whole = Image.new("RGB", (int(width), overlay.height + step * len(lines) + 8), "white")
+    whole.paste(overlay)
+    draw = ImageDraw.Draw(whole)
+    for i, (color, text, font) in enumerate(lines):
+        y, fill = overlay.height + 8 + step * i, tuple((255 * color).round().astype(int).tolist())
+        draw.rectangle([8, y, 8 + size, y + size], fill=fill)
+        draw.text((16 + size, y - 2), text, "black", font)
+    return whole
+
 # %% ../nbs/14_large.ipynb #cc0d34c9
+_WHY = {errno.ENOSPC: "硬盘满了", errno.EACCES: "没有权限", errno.EPERM: "没有权限",
+        errno.EROFS: "只读", errno.EEXIST: "那里是一个文件", errno.ENOTDIR: "那里是一个文件"}
 _HOST = platform.node().replace(".", "-")
 
 def _clear_dead(out):
@@ -239,13 +278,51 @@ def _scratch(out):
     except OSError as e:
         if e.errno is None:
             raise  # 读图像时的错，已经说清楚了
-        raise fault(OSError, f"结果写不进{out}（{e.strerror}）",
+        raise fault(OSError, f"结果写不进{out}（{_WHY.get(e.errno, e.strerror)}）",
                     "腾出空间、检查权限，或换一个文件夹；已写好的结果没有改动") from e
     finally:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
 # %% ../nbs/14_large.ipynb #da55a120
+def _class_names(model):
+    "各类的名字；网络只有两类、也没有记名字时是`None`"
+    classes = max(2, model.head.out_channels)
+    names = getattr(model, "about", {}).get("classes")
+    if names is None:
+        return list(range(classes)) if classes > 2 else None
+    if not isinstance(names, list) or len(names) != classes:
+        raise fault(ValueError, f"模型有{classes}类，about.json里的classes却是{names}",
+                    f"写{classes}个名字，第一个是背景", "classes")
+    return names
+
+def _say(notes, said, name):
+    "说一声；同一种话说过了就只记下文件名"
+    for kind, note in notes.items():
+        if kind not in said:
+            print(f"注意：{name}：{note}")
+        said.setdefault(kind, []).append(name)
+
+class _Answer:
+    "网络的答案，写在硬盘上：细胞的概率，要的话还有各类的概率和类的编号"
+    def __init__(self, folder, shape, count, cell_class, names, every):
+        self.cell_class, self.classes, self.every = cell_class, None, []
+        self.cells = DiskArray(folder / "p", shape, np.float32)
+        if names:
+            self.classes = DiskArray(folder / "class", shape, np.min_scalar_type(count - 1))
+        if every:
+            self.every = [self.cells] if count <= 2 else [
+                DiskArray(folder / f"p{k}", shape, np.float32) for k in range(count)]
+
+    def __setitem__(self, where, p):
+        plain = p.ndim == 2 or self.cell_class is None
+        self.cells[where] = foreground(p) if plain else p[self.cell_class]
+        if self.classes:
+            self.classes[where] = p > 0.5 if p.ndim == 2 else p.argmax(0)
+        if len(self.every) > 1:
+            for plane, one in zip(self.every, p):
+                plane[where] = one
+
 def predict_file(
     model: UNet,  # 训练好的网络
     file: Path,  # 图像文件
@@ -253,32 +330,42 @@ def predict_file(
     max_memory: int | None = None,  # 一块至多用多少字节
     average: bool = False,  # 是否平均8种翻转与旋转
     cell_class: int | None = None,  # 多于两类时，第几类是细胞；`None`是背景（第0类）以外的全部
-    **kwargs,  # 传给`label_instances`
+    write_probability: bool = False,  # 是否也写`名字_probability.tif`：多于两类时一类一页
+    said: dict | None = None,  # 说过的注意`{种类: [文件名]}`：许多文件用同一个，同一种只说一次
+    **given,  # 传给`cutting`：`threshold`、`min_size`、`neck`
 ) -> int:  # 分出几个细胞
-    "预测一个文件，写出`名字_label.tif`、`名字_overlay.png`、`名字_cells.csv`"
-    classes = max(2, model.head.out_channels)
-    if cell_class is not None and cell_class not in range(1, classes):
-        raise fault(ValueError, f"cell_class={cell_class}，模型有{classes}类",
-                    f"第0类是背景，细胞的编号从1到{classes - 1}", "classes")
-    label_instances(np.zeros((1, 1)), **kwargs)  # 数值不对，预测之前就说
+    "预测一个文件，写出`名字_label.tif`、`_overlay.png`、`_cells.csv`，有类的还有`_class`两个"
+    count, names = max(2, model.head.out_channels), _class_names(model)
+    if cell_class is not None and cell_class not in range(1, count):
+        raise fault(ValueError, f"cell_class={cell_class}，模型有{count}类",
+                    f"第0类是背景，细胞的编号从1到{count - 1}", "classes")
+    chosen = cutting(model, **given)  # 数值不对，预测之前就说
     out, name = Path(out), Path(file).stem
     with _scratch(out) as folder:
         image = open_image(file, folder)
-        _check_fit(model, image)
+        _say(_check_fit(model, image), {} if said is None else said, Path(file).name)
         shape = image.shape[:2]
-        probability = DiskArray(folder / "p", shape, np.float32)
+        answer = _Answer(folder, shape, count, cell_class, names, write_probability)
         labels = DiskArray(folder / "ids", shape, np.int32)
         tiles = plan_tiles(shape, model, max_memory)
         bar = tqdm(predict_tiles(model, image, tiles, average), desc=name, total=len(tiles),
                    leave=False, disable=None if len(tiles) > 8 else True)
         for rows, cols, p in bar:
-            one = p.ndim == 2 or cell_class is None
-            probability[rows, cols] = foreground(p) if one else p[cell_class]
-        label_instances(probability, out=labels, **kwargs)
-        cells = measure_cells(labels, probability)
-        _write_labels(labels, folder / f"{name}_label.tif", len(cells))
+            answer[rows, cols] = p
+        label_instances(answer.cells, **chosen, out=labels)
+        cells, ends = measure_cells(labels, answer.cells), ["_overlay.png", "_cells.csv"]
         draw_overlay(image, labels).save(folder / f"{name}_overlay.png")
         _write_table(cells, folder / f"{name}_cells.csv")
-        for end in ("_overlay.png", "_cells.csv", "_label.tif"):
+        if names:
+            ends += ["_class.png", "_class.tif"]
+            _write_planes([answer.classes], folder / f"{name}_class.tif", answer.classes.dtype)
+            overlay = draw_overlay(image, answer.classes)
+            _add_legend(overlay, names).save(folder / f"{name}_class.png")
+        if write_probability:
+            ends.append("_probability.tif")
+            _write_planes(answer.every, folder / f"{name}_probability.tif", np.float32)
+        kind = np.uint16 if len(cells) < 2**16 else np.uint32
+        _write_planes([labels], folder / f"{name}_label.tif", kind)
+        for end in (*ends, "_label.tif"):  # 编号放在最后
             os.replace(folder / (name + end), out / (name + end))
     return len(cells)

@@ -382,8 +382,8 @@ def _check_choices(threshold, min_size, neck, source=""):
                               ("neck", neck, 1)]:
         number = isinstance(value, Real) and not isinstance(value, bool)
         if not number or not 0 <= value <= most:
-            cure = "不能小于0" if name == "min_size" else "要在0到1之间"
-            raise fault(ValueError, f"{source}{name}={value}", f"{name}{cure}", "touching")
+            cure = "不小于0" if name == "min_size" else "0到1之间"
+            raise fault(ValueError, f"{source}{name}={value}", f"{name}要是{cure}的数", "touching")
 
 def _cut_parts(labels, owner, frames, neck, min_size):
     "labels里编号v的像素属于第owner[v]个连通域，外框是frames；就地换成细胞的负编号"

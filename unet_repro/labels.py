@@ -221,7 +221,7 @@ def _read_imagej(file):
         shapes.append(Shape([rings], label, page if any(page) else ()))
     return [Sheet(file, "", shapes)]
 
-# %% ../nbs/10_own.ipynb #2d9be798
+# %% ../nbs/10_own.ipynb #2dfb7df2
 def _unpack_counts(text):
     "COCO的压缩字符串变成个数"
     counts, value, shift = [], 0, 0

@@ -488,8 +488,9 @@ def _check_image(image, sheet):
         raise fault(ValueError, f"{image}带着方向标记，标注软件会替它旋转，这里不会",
                     "用看图软件旋转、另存一次，再标注")
     drawn = [shape.runs["size"] for shape in sheet.shapes if shape.runs is not None]
-    sizes = {sheet.size, *drawn}
-    for noted in sizes - {size, (None, None)}:
+    for noted in [sheet.size, *drawn]:
+        if noted in (size, (None, None)):
+            continue
         raise fault(ValueError, f"{sheet.file}说{image.name}是{noted[0]}×{noted[1]}（高×宽），"
                     f"它却是{size[0]}×{size[1]}", "用标注时的那张图像，不要缩放", "mismatch")
     pages = {shape.page for shape in sheet.shapes} - {()}

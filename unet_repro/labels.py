@@ -221,7 +221,7 @@ def _read_imagej(file):
         shapes.append(Shape([rings], label, page if any(page) else ()))
     return [Sheet(file, "", shapes)]
 
-# %% ../nbs/10_own.ipynb #2d9be798
+# %% ../nbs/10_own.ipynb #2dfb7df2
 def _unpack_counts(text):
     "COCO的压缩字符串变成个数"
     counts, value, shift = [], 0, 0
@@ -488,8 +488,9 @@ def _check_image(image, sheet):
         raise fault(ValueError, f"{image}带着方向标记，标注软件会替它旋转，这里不会",
                     "用看图软件旋转、另存一次，再标注")
     drawn = [shape.runs["size"] for shape in sheet.shapes if shape.runs is not None]
-    sizes = {sheet.size, *drawn}
-    for noted in sizes - {size, (None, None)}:
+    for noted in [sheet.size, *drawn]:
+        if noted in (size, (None, None)):
+            continue
         raise fault(ValueError, f"{sheet.file}说{image.name}是{noted[0]}×{noted[1]}（高×宽），"
                     f"它却是{size[0]}×{size[1]}", "用标注时的那张图像，不要缩放", "mismatch")
     pages = {shape.page for shape in sheet.shapes} - {()}

@@ -22,7 +22,7 @@ from ._modidx import d as _index
 from .data import SegmentationDataset, _numbered, find_frames
 from .evaluate import count_errors, iou, match_objects, rand_info
 from .files import ENTRIES, fault, image_files, is_copy, moved, read_image, read_mask
-from .folders import identical, split_frames
+from .folders import find_own, identical, split_frames
 from .model import UNet
 from .predict import foreground, label_instances, predict_image
 
@@ -127,9 +127,11 @@ def _check_spare(groups, report):
     if copies:
         report.notes.append(Finding(f"有{len(copies)}个文件像是复制出来的，没有用上，如{copies[0]}",
                                     "不要的移走"))
-    framed = any("frame" in files for files in groups.values())  # 没有掩码的图像，不必说
-    others = [] if framed else [file for file in spare if file not in copies]
-    if others:
+    others = [file for file in spare if file not in copies]
+    if others and any("frame" in files for files in groups.values()):
+        report.notes.append(Finding(f"有{len(others)}张图像没有掩码，没有用上，如{others[0]}",
+                                    "要用，就给它同名的掩码"))
+    elif others:
         report.notes.append(Finding(f"有{len(others)}个文件的名字认不出，没有用上，如{others[0]}",
                                     "图像叫t021.tif，掩码叫man_seg021.tif"))
 
@@ -321,7 +323,7 @@ def check_dataset(
     seen = {seq: _check_sequence(seq, files, report) for seq, files in groups.items()}
     _check_groups(seen, frames, report)
     if not report.problems:
-        _attempt(lambda: SegmentationDataset(data), report)
+        _attempt(lambda: SegmentationDataset(frames or data), report)
     return report
 
 def _look(report):
@@ -338,7 +340,7 @@ def _look(report):
         return {}, None
     groups, frames = _attempt(lambda: _sequences(folder), report), None
     if groups == {}:
-        frames = _attempt(lambda: find_frames(folder), report)
+        frames = _attempt(lambda: find_own(folder), report)
         groups = _framed(frames or [])
     _check_spare(groups or {}, report)
     return groups or {}, frames
@@ -374,7 +376,7 @@ def _find(data):
     if isinstance(data, list):
         return data
     with contextlib.suppress(OSError, ValueError):
-        return find_frames(data)
+        return find_frames(data) if _sequences(Path(data)) else find_own(data)
     return []
 
 def _frames(data, most=20, total=120):

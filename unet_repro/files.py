@@ -143,7 +143,7 @@ def tiff_page(
         raise fault(OSError, f"读不出{path}（里面没有像素）", _DAMAGED)
     if number is None and pages != 1:
         raise fault(ValueError, f"{path}有{pages}页，这里只处理二维图像",
-                    "把每一页另存为一个文件，或图像和掩码的堆栈叫x-volume.tif、x-labels.tif", "own")
+                    "把每一页另存为一个文件；训练用的两个堆栈，叫x-volume.tif和x-labels.tif", "own")
     if number is not None and (len(series) > 1 or number >= pages):
         raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页，{len(series)}种大小",
                     "重新导出成一个堆栈，各页一样大", "own")

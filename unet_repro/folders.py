@@ -271,14 +271,17 @@ def _pick_groups(sizes, wanted, seed):
     "几组合起来最接近`wanted`帧：至少一组，不能是全部"
     names = sorted(sizes)
     random.Random(seed).shuffle(names)
-    reached = {0: ()}
+    reached = {0: (0, None)}  # 凑得出的帧数：添上最后一组之前是几帧，那一组是哪个
     for name in names:
-        for count, chosen in list(reached.items()):
-            if count < 2 * wanted or not chosen:
-                reached.setdefault(count + sizes[name], (*chosen, name))
-    del reached[0]
-    reached.pop(sum(sizes.values()), None)
-    return reached[min(reached, key=lambda count: abs(count - wanted))]
+        for count in list(reached):
+            if count < 2 * wanted:
+                reached.setdefault(count + sizes[name], (count, name))
+    sums = sorted(reached.keys() - {0, sum(sizes.values())})
+    count, chosen = min(sums, key=lambda total: abs(total - wanted)), set()
+    while count:
+        count, name = reached[count]
+        chosen.add(name)
+    return chosen
 
 def split_frames(
     frames: list[Frame],  # 要划分的帧

@@ -8,7 +8,8 @@ __all__ = ['Finding', 'DatasetReport', 'suspect_masks', 'check_dataset', 'diagno
 # %% ../nbs/09_faq.ipynb #ecdaa22a
 #| code-fold: true
 #| code-summary: "导入"
-import contextlib, copy, csv, io, json, re
+import contextlib, copy, csv, io, json, os, re
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -19,8 +20,9 @@ from scipy import ndimage
 from torch import nn
 from ._modidx import d as _index
 from .data import SegmentationDataset, _numbered, find_frames
-from .evaluate import iou, match_objects
-from .files import ENTRIES, fault, moved, read_image, read_mask
+from .evaluate import count_errors, iou, match_objects, rand_info
+from .files import ENTRIES, fault, image_files, is_copy, moved, read_image, read_mask
+from .folders import find_own, identical, split_frames
 from .model import UNet
 from .predict import foreground, label_instances, predict_image
 
@@ -83,23 +85,55 @@ def _read_all(read, files, report):
     return {n: array for n, array in arrays.items() if array is not None}
 
 # %% ../nbs/09_faq.ipynb #594b0222
-def _groups(folder):
-    "各段录像的图像、掩码、TRA标记：`{段: {种类: {编号: 文件}}}`；别的摆法按找到的帧"
+def _sequences(folder):
+    "挑战赛的摆法：`{段: {种类: {编号: 文件}}}`；不是这样摆的就是空的"
     groups = {}
-    sequences = [d.name for d in folder.iterdir() if d.is_dir() and re.fullmatch(r"\d\d", d.name)]
-    for seq in sorted(sequences):
+    names = [d.name for d in folder.iterdir() if d.is_dir() and re.fullmatch(r"\d\d", d.name)]
+    for seq in sorted(names):
         truth = folder / f"{seq}_GT"
         groups[seq] = dict(image=_numbered(folder / seq, "t"),
                            mask=_numbered(truth / "SEG", "man_seg"),
                            marks=_numbered(truth / "TRA", "man_track"))
-    if groups:
-        return groups
-    for n, frame in enumerate(find_frames(folder)):
-        files = groups.setdefault(frame.group, dict(image={}, mask={}, marks={}))
-        files["image"][n], files["mask"][n] = frame.image, frame.mask
+    return groups
+
+def _framed(frames):
+    "一列帧，分成同样的样子，外加`frame`"
+    groups = {}
+    for n, frame in enumerate(frames):
+        files = groups.setdefault(frame.group, dict(image={}, mask={}, marks={}, frame={}))
+        files["image"][n], files["mask"][n], files["frame"][n] = frame.image, frame.mask, frame
         if frame.marks:
             files["marks"][n] = frame.marks
     return groups
+
+def _read_group(files, report):
+    "一段录像的图像和掩码，按编号；读不了的记进报告"
+    if "frame" not in files:
+        images = _read_all(read_image, files["image"], report)
+        return images, _read_all(read_mask, files["mask"], report)
+    pairs = {n: _attempt(frame.read, report) for n, frame in files["frame"].items()}
+    images = {n: pair[0] for n, pair in pairs.items() if pair}
+    return images, {n: pair[1] for n, pair in pairs.items() if pair}
+
+def _check_spare(groups, report):
+    "名字认不出、没有用上的图像文件"
+    used = set()
+    for files in groups.values():
+        used.update(files["image"].values(), files["mask"].values())
+    homes = {file.parent for file in used}
+    spare = [file for file in image_files(report.folder) if file not in used]
+    spare = [file for file in spare if file.parent in homes]
+    copies = [file for file in spare if is_copy(file)]
+    if copies:
+        report.notes.append(Finding(f"有{len(copies)}个文件像是复制出来的，没有用上，如{copies[0]}",
+                                    "不要的移走"))
+    others = [file for file in spare if file not in copies]
+    if others and any("frame" in files for files in groups.values()):
+        report.notes.append(Finding(f"有{len(others)}张图像没有掩码，没有用上，如{others[0]}",
+                                    "要用，就给它同名的掩码"))
+    elif others:
+        report.notes.append(Finding(f"有{len(others)}个文件的名字认不出，没有用上，如{others[0]}",
+                                    "图像叫t021.tif，掩码叫man_seg021.tif"))
 
 # %% ../nbs/09_faq.ipynb #dbbb820a
 def _roughness(array):
@@ -121,6 +155,13 @@ def _is_inverted(mask):
         return False
     largest = np.bincount(parts.ravel())[1:].max()
     return largest > 0.9 * cell.sum() and not cell.all() and _roundness(~cell) > 0.35
+
+def _is_walled(mask):
+    "电镜那样：许多块前景，隔着细细的一层膜"
+    cell = mask > 0
+    if not 0.6 < cell.mean() < 1 or _roundness(~cell) > 0.1:
+        return False
+    return (np.bincount(ndimage.label(cell)[0].ravel())[1:] > 50).sum() > 10
 
 def _parts_per_id(mask):
     "一个编号平均画着几块；不到编号面积二十分之一的碎屑不数"
@@ -166,7 +207,7 @@ def _suspicion(name, masks):
     ids = [np.unique(mask[mask > 0]) for mask in masks]
     parts = [_parts_per_id(mask) for mask in masks]
     one = sum(len(i) == 1 and (i[0] == 255 or n > 1) for i, n in zip(ids, parts))
-    walled = share > 0.6 and np.mean(parts) > 10  # 电镜：一块就是一个细胞
+    walled = 2 * sum(map(_is_walled, masks)) > len(masks)  # 电镜：一块就是一个细胞
     if 2 * one > len(masks) and not walled:
         return Finding(f"{name}的掩码只分前景和背景（{one}张各只有一个编号）：能训练，"
                        "但挨着的细胞分不开，SEG没有意义",
@@ -200,6 +241,7 @@ def _check_pairs(files, images, masks, report):
         if image.min() == image.max():
             report.problems.append(Finding(f"{files['image'][n]}处处是{image.min()}，是空白的",
                                            "重新导出，或连同掩码一起删掉"))
+    empty = []
     for n, mask in masks.items():
         file = files["mask"][n]
         if n not in files["image"]:
@@ -212,7 +254,10 @@ def _check_pairs(files, images, masks, report):
         if mask.min() == mask.max() != 0:
             report.problems.append(Finding(f"{file}处处是{mask.max()}，没有背景", "背景要写0"))
         elif not mask.any():
-            report.notes.append(Finding(f"{file}是空的", "看一眼：这一帧真的没有细胞吗？"))
+            empty.append(file)
+    if empty:
+        report.notes.append(Finding(f"{len(masks)}张掩码里有{len(empty)}张是空的，如{empty[0]}",
+                                    "看一眼：那些帧真的没有细胞吗？"))
 
 def _check_marks(seq, files, masks, report):
     "只有TRA标记、没有轮廓的细胞；返回有几个"
@@ -239,14 +284,14 @@ def _check_marks(seq, files, masks, report):
 
 # %% ../nbs/09_faq.ipynb #aca7d0d9
 def _check_sequence(seq, files, report):
-    "检查一段录像，结果记进报告"
-    images = _read_all(read_image, files["image"], report)
-    masks = _read_all(read_mask, files["mask"], report)
+    "检查一段录像，结果记进报告；返回出现过的编号"
+    images, masks = _read_group(files, report)
     _check_pairs(files, images, masks, report)
     pairs = [n for n in masks if n in images and images[n].shape[:2] == masks[n].shape]
     problem, note = suspect_masks(seq, [images[n] for n in pairs], [masks[n] for n in pairs])
     report.problems += [problem] if problem else []
-    report.notes += [note] if note else []
+    if note and not _classes([*files.get("frame", {}).values()]):
+        report.notes.append(note)
     missed = _check_marks(seq, files, masks, report)
     if not files["image"].keys() & files["mask"].keys():
         report.problems.append(Finding(f"序列{seq}里没有一对图像和掩码",
@@ -262,37 +307,86 @@ def _check_sequence(seq, files, report):
         "没有掩码的帧": len(files["image"].keys() - files["mask"].keys()),
         "没有图像的掩码": len(files["mask"].keys() - files["image"].keys()),
         "前景占比": f"{share:.1%}", "未标注的TRA细胞": missed})
+    return {int(i) for mask in masks.values() for i in np.unique(mask)}
 
 # %% ../nbs/09_faq.ipynb #ab494ac5
 def check_dataset(
-    base_dir: Path,  # 数据集的文件夹
+    data: Path | list,  # 数据集的文件夹，或一列`Frame`
 ) -> DatasetReport:  # 体检报告；`report.problems`空着才算健康
     "检查数据集：配对、大小、类型、编号、前景、漏标，最后像训练那样打开一遍；只看不改"
-    base_dir = Path(base_dir)
-    report = DatasetReport(base_dir)
-    if not base_dir.is_dir():
-        report.problems.append(Finding(f"没有文件夹{base_dir.absolute()}",
-                                       "用find_data找数据，或用unet_data download下载"))
-        return report
-    groups = _attempt(lambda: _groups(base_dir), report) or {}
-    for seq, files in groups.items():
-        _check_sequence(seq, files, report)
-    if len(groups) == 1:
-        report.problems.append(Finding(
-            f"只有一段{seq}，没有另一段可以测试",
-            "按时间分成前后两段01、02，中间空几帧；不连续的图像，同一块样品的放在同一段", "own"))
+    if isinstance(data, list):
+        report, frames = DatasetReport(data[0].image.parent if data else Path()), data
+        groups = _framed(frames)
+    else:
+        report = DatasetReport(Path(data))
+        groups, frames = _look(report)
+    seen = {seq: _check_sequence(seq, files, report) for seq, files in groups.items()}
+    _check_groups(seen, frames, report)
     if not report.problems:
-        _attempt(lambda: SegmentationDataset(base_dir), report)
+        _attempt(lambda: SegmentationDataset(frames or data), report)
     return report
 
+def _look(report):
+    "文件夹里的各组文件，和一列帧；挑战赛的摆法要看配不上的，就没有帧"
+    folder = report.folder
+    if not folder.is_dir():
+        report.problems.append(Finding(f"没有文件夹{folder.absolute()}",
+                                       "用find_data找数据，或用unet_data download下载"))
+        return {}, None
+    shut = [place for place in (folder, *folder.rglob("*"))
+            if place.is_dir() and not os.access(place, os.R_OK | os.X_OK)]
+    if shut:
+        report.problems.append(Finding(f"没有读{shut[0]}的权限", "改权限，或换一个账号"))
+        return {}, None
+    groups, frames = _attempt(lambda: _sequences(folder), report), None
+    if groups == {}:
+        frames = _attempt(lambda: find_own(folder), report)
+        groups = _framed(frames or [])
+    _check_spare(groups or {}, report)
+    return groups or {}, frames
+
+def _classes(frames):
+    "读作类别的帧，各类的编号；不分类就是空的"
+    reading = getattr(frames[0], "reading", None) if frames else None
+    if not reading or reading.kind not in ("classes", "colours"):
+        return set()
+    return set(range(max(len(reading.values), reading.classes)))
+
+def _check_groups(seen, frames, report):
+    "各组合起来看：够不够划分，类别是不是都出现过"
+    if len(seen) == 1:
+        seq = next(iter(seen))
+        try:
+            if not frames:
+                raise fault(ValueError, f"只有一段{seq}，没有另一段可以测试",
+                            "按时间分成前后两段01、02，中间空几帧；不连续的图像，"
+                            "同一块样品的放在同一段", "own")
+            split_frames(frames)
+        except ValueError as error:
+            report.problems.append(Finding.of(error))
+    never = _classes(frames) - set().union(*seen.values())
+    if never and seen:
+        names = "、".join(str(k) for k in sorted(never))
+        report.notes.append(Finding(f"第{names}类在掩码里一次也没有出现", "改classes；或补上有它的"
+                                    "图像：没有见过的类，学不会，IoU也算不出来", "classes"))
+
 # %% ../nbs/09_faq.ipynb #01c4d940
-def _frames(folder, most=20):
-    "有标注的帧：`(Frame, 图像, 掩码)`；读不了、大小不符、空白的留给体检去说，每段录像至多most帧"
-    groups, frames = {}, []
+def _find(data):
+    "各帧；找不到的留给体检去说"
+    if isinstance(data, list):
+        return data
     with contextlib.suppress(OSError, ValueError):
-        for frame in find_frames(folder):
-            groups.setdefault(frame.group, []).append(frame)
-    for group in groups.values():
+        return find_frames(data) if _sequences(Path(data)) else find_own(data)
+    return []
+
+def _frames(data, most=20, total=120):
+    "有标注的帧：`(Frame, 图像, 掩码)`；读不了、大小不符、空白的留给体检去说，每组至多most帧"
+    groups, frames = {}, []
+    for frame in _find(data):
+        groups.setdefault(frame.group, []).append(frame)
+    groups = list(groups.values())[::-(-len(groups) // total) or 1]
+    most = max(1, min(most, total // max(1, len(groups))))
+    for group in groups:
         for frame in group[::-(-len(group) // most)]:
             with contextlib.suppress(OSError, ValueError):
                 image, mask = frame.read()
@@ -371,16 +465,22 @@ def _ways(i, frames, slopes, scores, unit):
                 yield score, f"换成{other.image}", mask, other
 
 # %% ../nbs/09_faq.ipynb #e9eb1895
+def _read_marks(frame, mask):
+    "这一帧的TRA标记；没有、读不了、大小不符、空的，就是None"
+    if frame.marks:
+        with contextlib.suppress(OSError, ValueError):
+            marks = read_mask(frame.marks)
+            if marks.shape == mask.shape and marks.any():
+                return marks
+
 def _covered(mask, frame):
     "掩码盖住这一帧的TRA标记几成；标记大多有轮廓，或没有标记，就是None"
-    if not frame.marks:
+    marks = _read_marks(frame, mask)
+    if marks is None:
         return None
-    with contextlib.suppress(OSError, ValueError):
-        marks = read_mask(frame.marks)
-        total = len(np.unique(marks[marks > 0]))
-        labelled = len(np.unique(mask[mask > 0]))
-        if marks.shape == mask.shape and labelled < 0.7 * total:
-            return (mask[marks > 0] > 0).mean()
+    total = len(np.unique(marks[marks > 0]))
+    labelled = len(np.unique(mask[mask > 0]))
+    return (mask[marks > 0] > 0).mean() if labelled < 0.7 * total else None
 
 def _better(i, frames, slopes):
     "第i帧的掩码换一种放法明显更合：`(说法, 原位的分, 换了的分)`；没有就是None"
@@ -408,12 +508,23 @@ def _check_match(frames):
                           "不能重新导出，就照上面说的把掩码挪回去；叠在一起看一眼", "mismatch")
 
 # %% ../nbs/09_faq.ipynb #26ccf5f3
+_LEAK = "从训练的一边删掉它和它的掩码；先划分，再做数据增强"
+
 def _thumb(image):
     "64×64的小图：去掉缓慢的明暗，均值0、标准差1"
     grey = Image.fromarray(np.atleast_3d(image).mean(2).astype(np.float32))
     small = np.asarray(grey.resize((64, 64), Image.Resampling.BOX))
     small = small - ndimage.gaussian_filter(small, 8)
     return small / max(small.std(), 1e-6)
+
+def _check_same(frames):
+    "一字节也不差的图像"
+    readable = [frame for frame in frames if os.access(frame.image, os.R_OK)]
+    told = set()
+    for one, other in identical(readable, readable):
+        if other not in told:
+            told.update((one, other))
+            yield Finding(f"{other.image}、{one.image}一字节也不差，是同一张", _LEAK, "leak")
 
 def _check_leak(frames, test_seq=None):
     "在两段录像里重复出现的帧；知道哪段是测试，就只看它与别的"
@@ -423,8 +534,8 @@ def _check_leak(frames, test_seq=None):
             flips = product((1, -1), repeat=2)
             same = max((a * b[::y, ::x]).mean() for y, x in flips)
             if same > 0.9:
-                yield Finding(f"{one.image}、{other.image}是同一张（相关{same:.2f}）",
-                              "从训练的一边删掉它和它的掩码；先划分，再做数据增强", "leak")
+                what = f"{one.image}、{other.image}是同一张（相关{same:.2f}）"
+                yield Finding(what, _LEAK, "leak")
 
 # %% ../nbs/09_faq.ipynb #29736b55
 def _open(folder):
@@ -564,17 +675,33 @@ def _find_range(net, images, masks, found):
         return Finding(f"{what}；按前者IoU {before:.2f}，按后者{after:.2f}", cure, "range")
 
 # %% ../nbs/09_faq.ipynb #e5a4d50a
-def _find_merged(found, masks):
-    "前景猜得准，大半的细胞却没有单独分出来"
-    lost, total = 0, 0
-    for p, mask in zip(found, masks):
-        jaccard = match_objects(label_instances(p), mask)[2]
-        lost, total = lost + (jaccard < 0.5).sum(), total + len(jaccard)
-    score = _mean_iou(found, masks)
-    if score > 0.5 and lost > 0.5 * total:
-        return Finding(f"试了{len(found)}帧：前景IoU {score:.2f}，"
-                       f"{total}个细胞里却有{lost}个没有单独分出来",
-                       "用unet_evaluate试几个--neck；不行就用--recipe paper重新训练", "touching")
+def _find_merged(labels, frames):
+    "该分开的没有分开：有TRA标记的看标记，没有的看轮廓"
+    errors = Counter()
+    for found, (frame, _, mask) in zip(labels, frames):
+        marks = _read_marks(frame, mask)
+        if marks is None:  # 只有一个编号的，一块当一个细胞
+            marks = mask if mask.max() != mask[mask > 0].min() else ndimage.label(mask > 0)[0]
+        errors += count_errors(found, marks)
+    total, merged, lost = (errors[name] for name in ("markers", "NS", "FN"))
+    if merged + lost <= 0.5 * total:
+        return None
+    what = (f"试了{len(frames)}帧：{total}个细胞里，{merged}个与别的合在一块，"
+            f"{lost}个没有找到（一个标记或轮廓算一个）")
+    if merged >= lost:
+        return Finding(what, "用unet_evaluate试几个--neck；不行就用--recipe paper重新训练",
+                       "touching")
+    return Finding(what, "多练几轮；许多细胞没有轮廓的，用--recipe paper重新训练，"
+                         "或训练和打分都用ignore_unlabelled", "lower")
+
+def _find_leaky(found, masks):
+    "隔着膜的细胞，膜上有断口：像素的分数看不出来"
+    rand, score = rand_info(list(found), [mask > 0 for mask in masks])[0], _mean_iou(found, masks)
+    if score > 0.6 and rand < 0.7:
+        return Finding(f"试了{len(found)}帧：像素的IoU有{score:.2f}，V_rand只有{rand:.2f}，"
+                       "膜上有断口，细胞连成了片",
+                       "这样的数据不看像素的IoU，按V_rand挑模型（rand_info，06章）；"
+                       "用--recipe paper重新训练，多练些轮", "touching")
 
 # %% ../nbs/09_faq.ipynb #990096a4
 def _check_model(net, history, args, frames):
@@ -587,7 +714,8 @@ def _check_model(net, history, args, frames):
         return [found] if found else []
     seq = args.get("test_seq", frames[-1][0].group)
     test = [x for x in frames if x[0].group == seq] or frames
-    _, images, masks = zip(*test[::-(-len(test) // 4)])
+    test = test[::-(-len(test) // 4)]
+    _, images, masks = zip(*test)
     have = np.atleast_3d(images[0]).shape[2]
     if have != net.in_channels:
         return [Finding(f"网络要{net.in_channels}个通道，图像有{have}个",
@@ -595,20 +723,31 @@ def _check_model(net, history, args, frames):
     found, silent = _probe(net, images)
     cause = (_find_range(net, images, masks, found) or _find_explosion(net, history, args)
              or _find_dead(silent) or _find_flat(history) or _find_black(found, masks)
-             or _find_zero(found, masks) or _find_merged(found, masks))
+             or _find_zero(found, masks))
+    if not cause and _mean_iou(found, masks) > 0.5:
+        cause = _find_apart(net, found, test)
     return [cause] if cause else []
+
+def _find_apart(net, found, frames):
+    "前景猜得准的，再看细胞分得开不开"
+    masks = [mask for _, _, mask in frames]
+    if 2 * sum(map(_is_walled, masks)) > len(masks):
+        return _find_leaky(found, masks)
+    cutting = {name: net.about[name] for name in ("min_size", "neck") if name in net.about}
+    return _find_merged([label_instances(p, **cutting) for p in found], frames)
 
 # %% ../nbs/09_faq.ipynb #4db09903
 def diagnose(
-    folder: Path,  # 数据集的文件夹
+    data: Path | list,  # 数据集的文件夹，或一列`Frame`
     model: Path | None = None,  # 模型文件夹，或训练写出的文件夹；`None`只看数据
 ) -> list[Finding]:  # 毛病；没有就是空的
     "给数据集和模型看病：只看不改；模型读不出来报`OSError`或`ValueError`"
     opened = _open(model) if model else None
-    report, frames = check_dataset(folder), _frames(folder)
+    report, frames = check_dataset(data), _frames(data)
     findings = report.problems + [note for note in report.notes if note.entry]
     findings += [*_check_fringe(frames), *_check_match(frames)]
-    findings += _check_leak(frames, opened[2].get("test_seq") if opened else None)
+    findings += list(_check_same(_find(data))) or _check_leak(
+        frames, opened[2].get("test_seq") if opened else None)
     alike = {}
     for finding in findings:
         alike.setdefault((finding.entry, finding.cure), []).append(finding)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ENTRIES', 'fault', 'reason', 'replacing', 'provenance', 'tiff_page', 'quiet_tifffile', 'read_image', 'read_mask',
-           'is_image', 'image_files', 'is_copy', 'pair_files', 'count_pages', 'plain_layout', 'check_frames',
+           'is_image', 'image_files', 'is_copy', 'is_mask', 'pair_files', 'count_pages', 'plain_layout', 'check_frames',
            'ModelFolder', 'moved']
 
 # %% ../nbs/15_files.ipynb #b2618c4e
@@ -43,6 +43,7 @@ ENTRIES = {  # 锚点：标题
     "black": "预测全黑",
     "zero": "Dice一直是0",
     "range": "练得好好的，预测却不对",
+    "dark": "标签图打开是全黑的",
     "touching": "细胞粘在一起",
     "lower": "我的分数比论文低",
 }
@@ -142,7 +143,7 @@ def tiff_page(
         raise fault(OSError, f"读不出{path}（里面没有像素）", _DAMAGED)
     if number is None and pages != 1:
         raise fault(ValueError, f"{path}有{pages}页，这里只处理二维图像",
-                    "把每一页另存为一个文件，或图像和掩码的堆栈叫x-volume.tif、x-labels.tif", "own")
+                    "把每一页另存为一个文件；训练用的两个堆栈，叫x-volume.tif和x-labels.tif", "own")
     if number is not None and (len(series) > 1 or number >= pages):
         raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页，{len(series)}种大小",
                     "重新导出成一个堆栈，各页一样大", "own")
@@ -358,11 +359,18 @@ def _key(file, folder, words=None):
     ends = rf"(?i)^({words})([-_. ]+(?=.)|(?=\d))|(?<=.)[-_. ]+({words})$"
     return key.with_name(re.sub(ends, "", key.name) or key.name).as_posix()
 
+def is_mask(
+    file: Path,  # 路径，看名字
+) -> bool:  # 名字前后有没有`mask`、`label`之类
+    "与图像放在一处的掩码，名字里要看得出来"
+    file = Path(file)
+    return _key(file, file.parent, _MASK_WORDS) != _key(file, file.parent)
+
 def _apart(images, masks):
     "两个文件夹里的图像和掩码；是同一个文件夹，就看名字里有没有mask之类"
     pictures, labels = image_files(images), image_files(masks)
     if images.resolve() == masks.resolve():
-        labels = [f for f in labels if _key(f, masks, _MASK_WORDS) != _key(f, masks)]
+        labels = [file for file in labels if is_mask(file)]
     return [file for file in pictures if file not in set(labels)], labels
 
 # %% ../nbs/15_files.ipynb #29880306
@@ -430,13 +438,17 @@ def plain_layout(
     folder: Path,  # 数据集的文件夹
 ) -> list[tuple]:  # 每帧是`(图像, 掩码, 组, 编号, 标记, 页)`；都不是就是空的
     "认出两种摆法：images和masks两个文件夹，或名字以-volume和-labels结尾的两个堆栈"
-    places = sorted(place for place in Path(folder).iterdir() if place.is_dir())
-    images = [place for place in places if re.fullmatch(f"(?i){_IMAGE_WORDS}", place.name)]
-    masks = [place for place in places if re.fullmatch(f"(?i){_MASK_WORDS}", place.name)]
+    try:
+        places = sorted(Path(folder).iterdir())
+    except OSError as e:
+        raise fault(type(e), f"读不了{folder}（{reason(e)}）", "检查路径，或改权限") from e
+    folders = [place for place in places if place.is_dir()]
+    images = [place for place in folders if re.fullmatch(f"(?i){_IMAGE_WORDS}", place.name)]
+    masks = [place for place in folders if re.fullmatch(f"(?i){_MASK_WORDS}", place.name)]
     if images and masks:
         return [(*pair, None, None) for pair in pair_files(images[0], masks[0])]
     rows = []
-    for volume in image_files(folder):
+    for volume in places:
         match = _VOLUME.fullmatch(volume.name)
         labels = volume.with_name(f"{match[1]}-labels.{match[2]}") if match else None
         if not match or not labels.is_file():
@@ -461,7 +473,8 @@ def check_frames(
     for frame, image, mask in zip(frames, images, masks):
         if image.shape[:2] != mask.shape:
             raise fault(ValueError, f"{frame.mask}是{mask.shape}，{frame.image}却是"
-                        f"{image.shape[:2]}", "掩码要与图像一样大", "mismatch")
+                        f"{image.shape[:2]}",
+                        "掩码要与图像一样大：重新导出；缩放过的，掩码用最近邻缩放", "mismatch")
         if mask.min() == mask.max() != 0:
             raise fault(ValueError, f"{frame.mask}处处是{mask.max()}，没有背景",
                         "背景要写0；这一帧标错了就删掉它")

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 from .data import Frame
-from .files import _decode, fault, image_files, pair_files, plain_layout, read_image
-from .files import read_mask
+from .files import _decode, fault, image_files, is_mask, pair_files, plain_layout
+from .files import read_image, read_mask
 
 # %% ../nbs/17_folders.ipynb #0ca42ba1
 _KINDS = ("auto", "ids", "binary", "classes", "colours")
@@ -207,6 +207,10 @@ class OwnFrame(Frame):
         "图像和掩码"
         return read_image(self.image, self.page), read_labels(self.mask, self.reading, self.page)
 
+def _rows(images, masks):
+    "配成对，补成一帧的六样"
+    return [(*pair, None, None) for pair in pair_files(images, masks)]
+
 def find_own(
     images: Path,  # 图像的文件夹，连同子文件夹
     masks: Path | None = None,  # 掩码的文件夹；`None`在`images`里找两者
@@ -217,10 +221,11 @@ def find_own(
         if not Path(folder).is_dir():
             raise fault(FileNotFoundError, f"没有文件夹{Path(folder).absolute()}",
                         "检查路径", "own")
-    rows = [] if masks else plain_layout(Path(images))
-    if not rows:
-        pairs = pair_files(Path(images), Path(masks or images))
-        rows = [(*pair, None, None) for pair in pairs]
+    rows = _rows(Path(images), Path(masks)) if masks else plain_layout(Path(images))
+    if not rows and not any(map(is_mask, image_files(images))):
+        raise fault(FileNotFoundError, f"{images}里没有images和masks，也没有名字里带mask的图像",
+                    "图像放进images，同名的掩码放进masks；放在一处的，掩码的名字多一截_mask", "own")
+    rows = rows or _rows(Path(images), Path(images))
     settled = _settle(reading, [(mask, page) for _, mask, *_, page in rows])
     return [OwnFrame(*row, settled) for row in rows]
 
@@ -266,14 +271,17 @@ def _pick_groups(sizes, wanted, seed):
     "几组合起来最接近`wanted`帧：至少一组，不能是全部"
     names = sorted(sizes)
     random.Random(seed).shuffle(names)
-    reached = {0: ()}
+    reached = {0: (0, None)}  # 凑得出的帧数：添上最后一组之前是几帧，那一组是哪个
     for name in names:
-        for count, chosen in list(reached.items()):
-            if count < 2 * wanted or not chosen:
-                reached.setdefault(count + sizes[name], (*chosen, name))
-    del reached[0]
-    reached.pop(sum(sizes.values()), None)
-    return reached[min(reached, key=lambda count: abs(count - wanted))]
+        for count in list(reached):
+            if count < 2 * wanted:
+                reached.setdefault(count + sizes[name], (count, name))
+    sums = sorted(reached.keys() - {0, sum(sizes.values())})
+    count, chosen = min(sums, key=lambda total: abs(total - wanted)), set()
+    while count:
+        count, name = reached[count]
+        chosen.add(name)
+    return chosen
 
 def split_frames(
     frames: list[Frame],  # 要划分的帧

@@ -50,7 +50,9 @@ class WithClasses(nn.Module):
         weight, target = (ids >= 0).float(), ids.clamp(min=0)
         return image, mask, tv_tensors.Mask(weight), tv_tensors.Mask(target)
 
-# %% ../nbs/16_classes.ipynb #7dac64a8
+# %% ../nbs/16_classes.ipynb #d9dfefa2
+#| code-fold: true
+#| code-summary: "开练之前看一遍的check_classes，和数比例的class_shares"
 def check_classes(
     dataset: SegmentationDataset,  # `masks`是类别图
     classes: int,  # 分几类，连背景在内
@@ -173,7 +175,9 @@ def evaluate_classes(
     iou, scores["mean_iou"] = class_iou(matrix)
     return scores | {f"iou_{k}": value for k, value in enumerate(iou.tolist())}
 
-# %% ../nbs/16_classes.ipynb #78dbcb75
+# %% ../nbs/16_classes.ipynb #af6020a7
+#| code-fold: true
+#| code-summary: "颜色和图例"
 CLASS_COLORS = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#D55E00"
 
 def paint_classes(
@@ -199,7 +203,9 @@ def class_legend(
         handles.append(Patch(color=color, alpha=0.6, label=name))
     return handles
 
-# %% ../nbs/16_classes.ipynb #70b1b8d6
+# %% ../nbs/16_classes.ipynb #337f69bd
+#| code-fold: true
+#| code-summary: "画图的visualize_classes"
 def visualize_classes(
     model: nn.Module,  # 输出K个通道的网络
     dataset: Dataset,  # 第i项是`(图像, 掩码, 权重, 类别)`

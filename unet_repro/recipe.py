@@ -285,7 +285,7 @@ class Recipe:
     flips: tuple = ()  # 要哪几种随机翻转
     contrast: float | None = None  # 对比度变化的幅度；`None`不改灰度
     brightness: float = 0  # 亮度变化的幅度
-    w0: float | None = None  # 边界项的高度，0是不加；`None`不要权重图
+    w0: float | None = None  # 边界项的高度，0是不加；`None`不要权重图；分多类时不用
     border_sigma: float = 5  # 边界项的宽度，像素
     balance: bool = False  # 是否平衡类别
     gap: bool = True  # 算权重图时是否挖缝

@@ -398,7 +398,7 @@ def fit_cutting(
     truths = [mask for mask in map(_middle, masks) if _touch(mask)]
     if not truths:
         return dict(min_size=min_size, neck=0.7)
-    truths, seg = _spread(truths, 2**20), {}
+    truths, seg = _spread(truths, 2**21), {}
     for neck in NECKS:
         found = [label_instances((t > 0).astype(np.float32), 0.5, min_size, neck) for t in truths]
         seg[neck] = seg_measure(found, truths)

@@ -328,7 +328,7 @@ def predict_file(
     file: Path,  # 图像文件
     out: Path,  # 结果的文件夹
     max_memory: int | None = None,  # 一块至多用多少字节
-    average: bool = False,  # 是否平均8种翻转与旋转
+    average: bool | str = False,  # `True`平均8种翻转与旋转，`"flips"`平均4种翻转
     cell_class: int | None = None,  # 多于两类时，第几类是细胞；`None`是背景（第0类）以外的全部
     write_probability: bool = False,  # 是否也写`名字_probability.tif`：多于两类时一类一页
     said: dict | None = None,  # 说过的注意`{种类: [文件名]}`：许多文件用同一个，同一种只说一次

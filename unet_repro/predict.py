@@ -86,15 +86,23 @@ def plan_tiles(
     return [(slice(y, y + s + extra), slice(x, x + t + extra)) for y, x in corners]
 
 # %% ../nbs/05_predict.ipynb #fa1b83ce
+def _views(average):
+    "各种样子：转几个90度，翻哪条边"
+    if average not in (False, True, "flips"):
+        raise fault(ValueError, f"average={average}",
+                    "False不平均，True平均8种，'flips'平均4种翻转")
+    if not average:
+        return [(0, [])]
+    return list(product((0, 2) if average == "flips" else range(4), ([], [3])))
+
 @torch.inference_mode()
 def _scores(model, x, average):
-    "一块的logits，只留可信的中央；`average`时是8种翻转与旋转的平均"
-    views = product(range(4), ([], [3])) if average else [(0, [])]
+    "一块的logits，只留可信的中央；`average`时是几种样子的平均"
     training = model.training
     model.eval()
     scores = []
     try:
-        for turn, flip in views:
+        for turn, flip in _views(average):
             there = x.flip(flip).rot90(turn, (2, 3))
             y = model(there.contiguous(memory_format=torch.channels_last))
             scores.append(y.rot90(-turn, (2, 3)).flip(flip))
@@ -179,7 +187,7 @@ def predict_tiles(
     model: UNet,  # 训练好的网络，用它所在的设备
     image: np.ndarray,  # `(H, W)`或`(H, W, 3)`，原来的灰度；可以是内存映射
     tiles: list,  # `plan_tiles`排的输出窗口
-    average: bool = False,  # 是否平均8种翻转与旋转
+    average: bool | str = False,  # `True`平均8种翻转与旋转，`"flips"`平均4种翻转
 ):  # 逐块给出`(行, 列, 概率)`，概率是`(h, w)`或`(K, h, w)`，都已裁到图像之内
     "重叠切块，一块一块地预测；论文引言与图2"
     model.to(memory_format=torch.channels_last)
@@ -199,9 +207,10 @@ def predict_image(
     model: UNet,  # 训练好的网络，用它所在的设备；训练或推理的模式不变
     image,  # 原来的灰度：数组`(H, W)`或`(H, W, 3)`、张量`(H, W)`或`(C, H, W)`、PIL图像
     max_memory: int | None = None,  # 一块至多用多少字节；`None`是空闲的四分之一，至多1 GiB
-    average: bool = False,  # 是否平均8种翻转与旋转的logits，慢8倍
+    average: bool | str = False,  # `True`平均8种翻转与旋转的logits，`"flips"`平均4种翻转
 ) -> np.ndarray:  # float32，在[0, 1]里：`(H, W)`前景；多于两类时`(K, H, W)`各类
     "预测任意大小的一张图像的概率，与整张一次算完相等；图像不对时报`ValueError`"
+    _views(average)  # 不对的，预测之前就说
     image = _to_array(image)
     for note in _check_fit(model, image).values():
         print(f"注意：{note}")
@@ -254,6 +263,7 @@ def _passes(here, basin, height, width):
     order = order[np.sort(first)]
     return zip(*(part[order].tolist() for part in (saddle, a, b)))
 
+# %% ../nbs/05_predict.ipynb #31a44e23
 def _merge(passes, peak, area, neck, min_size):
     "从最高的垭口起一对一对地合并；返回每座山归了哪一座"
     owner = list(range(len(peak)))
@@ -275,9 +285,15 @@ def _height(mask):
     "前景的每个像素到背景的距离；没有背景就处处一样高"
     return np.ones(mask.shape) if mask.all() else ndimage.distance_transform_edt(mask)
 
+def _rim(tile):
+    "围一圈0；比np.pad快"
+    whole = np.zeros(np.add(tile.shape, 2), tile.dtype)
+    whole[1:-1, 1:-1] = tile
+    return whole
+
 def _flat(tiles):
     "各围一圈0，展平，首尾相接"
-    return np.concatenate([np.pad(tile, 1).ravel() for tile in tiles])
+    return np.concatenate([_rim(tile).ravel() for tile in tiles])
 
 def _cut(masks, neck, min_size):
     "把各个连通域在脖子处切开；各返回1、2、3……的编号，背景是0"
@@ -331,11 +347,11 @@ def _pair(pair, box, share, cells, boxes):
     frames = [box, *(boxes[i - 1] for i in pair)]
     corners = np.array([(y.start, x.start, y.stop, x.stop) for y, x in frames])
     (top, left), (bottom, right) = corners[:, :2].min(0), corners[:, 2:].max(0)
-    mask = np.isin(cells[top:bottom, left:right], pair)
-    rows, cols = box
+    (a, b), part, (rows, cols) = pair, cells[top:bottom, left:right], box
+    mask = (part == a) | (part == b)
     inside = mask[rows.start - top:rows.stop - top, cols.start - left:cols.stop - left]
-    inside |= np.isin(share, pair)
-    return np.pad(mask, 1)
+    inside |= (share == a) | (share == b)
+    return _rim(mask)
 
 def _in_one_cell(holes, cells, neck, min_size):
     "各个洞`(第几张, 外框, 掩码)`在一个细胞里吗：周围的细胞各带上自己的一份洞，两两都切不开"

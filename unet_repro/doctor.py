@@ -19,12 +19,13 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 from ._modidx import d as _index
-from .data import SegmentationDataset, _numbered, find_frames
+from .data import SegmentationDataset, Tile, _numbered, find_frames
 from .evaluate import count_errors, iou, match_objects, rand_info
 from .files import ENTRIES, fault, image_files, is_copy, moved, read_image, read_mask
 from .folders import find_own, identical, split_frames
-from .model import UNet
-from .predict import foreground, label_instances, predict_image
+from .model import UNet, input_size
+from .predict import cutting, foreground, label_instances, predict_image
+from .recipe import fit_window
 
 # %% ../nbs/09_faq.ipynb #2bda1fc3
 class Finding(str):
@@ -323,8 +324,14 @@ def check_dataset(
     seen = {seq: _check_sequence(seq, files, report) for seq, files in groups.items()}
     _check_groups(seen, frames, report)
     if not report.problems:
-        _attempt(lambda: SegmentationDataset(frames or data), report)
+        _attempt(lambda: _open_all(frames or find_frames(data)), report)
     return report
+
+def _open_all(frames):
+    "像训练那样打开一遍：窗口照最小的图像"
+    sizes = [read_mask(frame.mask, frame.page).shape for frame in frames]
+    window = fit_window(sizes)
+    SegmentationDataset(frames, Tile(input_size(window), window))
 
 def _look(report):
     "文件夹里的各组文件，和一列帧；挑战赛的摆法要看配不上的，就没有帧"
@@ -357,13 +364,13 @@ def _check_groups(seen, frames, report):
     if len(seen) == 1:
         seq = next(iter(seen))
         try:
-            if not frames:
-                raise fault(ValueError, f"只有一段{seq}，没有另一段可以测试",
-                            "按时间分成前后两段01、02，中间空几帧；不连续的图像，"
-                            "同一块样品的放在同一段", "own")
-            split_frames(frames)
-        except ValueError as error:
+            split_frames(frames or find_frames(report.folder))
+        except (OSError, ValueError) as error:
             report.problems.append(Finding.of(error))
+        if not frames:
+            report.notes.append(Finding(
+                f"只有一段{seq}，没有另一段可以测试", "unet_train把最后的两成留作测试，中间空几帧；"
+                "有别的录像，放成02，测得才公平", "own"))
     never = _classes(frames) - set().union(*seen.values())
     if never and seen:
         names = "、".join(str(k) for k in sorted(never))

@@ -8,7 +8,7 @@ __all__ = ['DiskArray', 'label_strips', 'open_image', 'measure_cells', 'draw_ove
 # %% ../nbs/14_large.ipynb #ade3a94c
 #| code-fold: true
 #| code-summary: "导入"
-import contextlib, csv, errno, os, platform, shutil, tempfile
+import contextlib, csv, os, platform, shutil, tempfile
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
-from .files import fault, quiet_tifffile, read_image, tiff_page
+from .files import fault, quiet_tifffile, read_image, reason, tiff_page
 from .model import UNet
 from .predict import _check_fit, _cut_parts, _frame, cutting, foreground
 from .predict import label_instances, plan_tiles, predict_tiles
@@ -255,8 +255,6 @@ def _add_legend(overlay, names, size=16):
     return whole
 
 # %% ../nbs/14_large.ipynb #cc0d34c9
-_WHY = {errno.ENOSPC: "硬盘满了", errno.EACCES: "没有权限", errno.EPERM: "没有权限",
-        errno.EROFS: "只读", errno.EEXIST: "那里是一个文件", errno.ENOTDIR: "那里是一个文件"}
 _HOST = platform.node().replace(".", "-")
 
 def _clear_dead(out):
@@ -278,7 +276,7 @@ def _scratch(out):
     except OSError as e:
         if e.errno is None:
             raise  # 读图像时的错，已经说清楚了
-        raise fault(OSError, f"结果写不进{out}（{_WHY.get(e.errno, e.strerror)}）",
+        raise fault(OSError, f"结果写不进{out}（{reason(e)}）",
                     "腾出空间、检查权限，或换一个文件夹；已写好的结果没有改动") from e
     finally:
         if folder:

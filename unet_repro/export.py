@@ -274,7 +274,8 @@ def export_package(
     try:
         from bioimageio import spec
     except ImportError as e:
-        raise fault(ImportError, "没有装bioimageio.core", 'pip install "unet_repro[zoo]"') from e
+        raise fault(ImportError, "没有装bioimageio.core",
+                    '装上：pip install "unet_repro[zoo]"') from e
     with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp)
         content = _describe(model, name, authors, license)
@@ -285,8 +286,12 @@ def export_package(
         with spec.ValidationContext(root=folder, perform_io_checks=False):
             descr = spec.build_description(content)
             if isinstance(descr, spec.InvalidDescr):
-                raise fault(ValueError, f"说明不合规格（{descr.get_reason()[:300]}）",
-                            "检查作者的名字和许可的写法，许可如CC-BY-4.0、Apache-2.0")
+                details = descr.validation_summary.details
+                wrong = {str(e.loc[0]) for detail in details for e in detail.errors if e.loc}
+                raise fault(
+                    ValueError, f"许可是{license}，作者是{'、'.join(authors)}，"
+                    f"其中{'、'.join(sorted(wrong))}不合规格",
+                    "许可照SPDX写，如CC-BY-4.0、Apache-2.0；作者的名字里不要斜杠")
             whole = spec.save_bioimageio_package(descr, output_path=folder / "package.zip")
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:

@@ -32,8 +32,10 @@ TERMS = {  # 搜什么 → 第一个结果在哪一页，标题里有什么
     '推理': ('predict', '预测'), '黑': ('faq', '预测全黑'), '显存': ('engine', '内存不够'),
     '断点续训': ('engine', '接着练'), 'overfitting': ('train', '背下一张图'),
     'learning rate': ('train', '学习率'), '学习率 lr': ('train', '学习率'),
-    'segmentation': ('data', ''), '为什么388': ('faq', '388'), 'SEG是什么': ('evaluate', 'SEG'),
-    '自己的图像': ('own', '自己的图像'), '崩溃': ('engine', '接着练'), '多卡': ('engine', '几个进程'),
+    'segmentation': ('data', ''), '为什么388': ('faq', '388'),
+    'SEG是什么': ('evaluate', 'SEG'),
+    '自己的图像': ('own', '自己的图像'), '崩溃': ('engine', '接着练'),
+    '多卡': ('engine', '几个进程'), '测试分数高': ('faq', '高得可疑'),
     'loss 不降': ('faq', '损失不降'), '分水岭': ('predict', '从概率到细胞'),
 }
 COUNTS = ('requests', 'figures', 'formulas', 'texts')
@@ -219,14 +221,47 @@ def quarto(browser):
     "Quarto 会写的元素，配上这个网站的样式；深色是 body 上的 quarto-dark"
     with tempfile.TemporaryDirectory() as folder:
         docs = Path(folder)
-        for path in (ROOT/'nbs'/'styles.css', ROOT/'nbs'/'favicon.svg', ROOT/'tools'/'site.js'):
-            shutil.copy2(path, docs)
+        for name in ('nbs/styles.css', 'nbs/favicon.svg', 'tools/site.js', 'tools/touch.js'):
+            shutil.copy2(ROOT/name, docs)
         page = finish_page(FIXTURE.read_text(encoding='utf-8'), Figures(docs))
         (docs/'light.html').write_text(page, encoding='utf-8')
         (docs/'dark.html').write_text(page.replace('quarto-light', 'quarto-dark'),
                                       encoding='utf-8')
         shutil.copy2(docs/'light.html', docs/'index.html')
-        return browse(browser, docs, ['light.html', 'dark.html'], {}, VIEWS[::2], menu=False)[0]
+        bad, _ = browse(browser, docs, ['light.html', 'dark.html'], {}, VIEWS[::2], menu=False)
+        return bad + list(touch(browser, serve(docs) + 'light.html'))
+
+
+def package_size(n, depth):
+    "包里的 output_size；不合法是 None"
+    from unet_repro.model import output_size
+    try:
+        return output_size(n, depth)
+    except ValueError:
+        return None
+
+
+def touch(browser, url):
+    "能动手的图：数与包里的一样，键盘能用，没有脚本时写的那行也对"
+    page = browser.new_page()
+    page.goto(url)
+    grid = 'Array.from({length: 700}, (_, n) => sizes(n + 1, depth).output)'
+    for depth in range(1, 6):
+        shown = page.evaluate(f'(() => {{ const depth = {depth}; return {grid}; }})()')
+        for n, output in enumerate(shown, 1):
+            if output != package_size(n, depth):
+                yield f'能动手的图：边长{n}、深度{depth}是{output}，包里是{package_size(n, depth)}'
+    still = page.locator('.touch').get_attribute('data-still')
+    path = page.evaluate('(() => { const { down, up } = sizes(572, 4); '
+                         'return [...down, ...up].flat().join(" → "); })()')
+    if path != still:
+        yield f'没有脚本时写的是{still}，应该是{path}'
+    page.locator('.touch [name=side]').focus()
+    page.keyboard.press('ArrowRight')
+    said = page.locator('.touch p').text_content()
+    if '573' not in page.locator('.touch output').first.text_content() or '不合法' not in said:
+        yield f'能动手的图：键盘按右，没有变成573：{said}'
+    page.close()
 
 
 def main(browser):
@@ -263,7 +298,8 @@ BAD = {
     '斜的汉字': '<em style="font-style: italic">坏</em>',
     '图写在网页里': f'<img alt="坏" src="data:image/svg+xml,{"a" * 5000}">',
     '图没有留好地方': '<img alt="坏" src="坏.webp">',
-    '横着滚，没有说明': '<div><pre style="white-space: pre; overflow: auto" class="columns"></pre></div>',
+    '横着滚，没有说明': '<pre class="columns"><code>一张表</code></pre><script>onload = () => '
+                 '{ document.querySelector("pre.columns").style.width = "9px" }</script>',
     '输出没有折行': f'<div><pre style="white-space: pre">{"坏" * 300}</pre></div>',
     '一行太长': f'<p style="max-width: none">{"坏" * 300}</p>',
     '没有这个文件': '<a href="nowhere.html">坏</a>',

@@ -21,7 +21,8 @@ from nbdev.serve import proc_nbs
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT/'_docs'
-ANSWER = re.compile(r'"?(答案|第[\d一二三四五六七八九十]+题)')  # 这样起头的折叠，输出也折起来
+# 这样起头的折叠，输出也折起来
+FOLDED = r'"?(答案|第[\d一二三四五六七八九十]+题|犯一次|练一个|检查)'
 
 
 # 准备：两种渲染器从同一份处理好的笔记开始，所以网页和地址都一样
@@ -33,6 +34,15 @@ def listed(contents):
             yield item
         else:
             yield from listed(item['contents'])
+
+
+def check_front():
+    "首页写死的仓库地址与 settings.ini 一致"
+    cfg = get_config()
+    text = (ROOT/'nbs'/'index.ipynb').read_text(encoding='utf-8')
+    for name in set(re.findall(r'//(?:colab\.[\w./]*/)?github(?:\.com)?/([\w-]+/[\w-]+)', text)):
+        if name != f'{cfg.user}/{cfg.repo}':
+            yield f'首页写的仓库是{name}，settings.ini里是{cfg.user}/{cfg.repo}'
 
 
 def read_yaml(path):
@@ -149,11 +159,11 @@ def shown(nb):
 
 
 def fold_answers(nb):
-    "折起来的答案，输出也折进去"
+    "折起来的答案和演示，输出也折进去"
     cells = []
     for cell in nb['cells']:
         summary = re.search(r'^#\| *code-summary: *(.*)$', source(cell), re.M)
-        if cell['cell_type'] != 'code' or not summary or not ANSWER.match(summary[1]):
+        if cell['cell_type'] != 'code' or not summary or not re.match(FOLDED, summary[1]):
             cells.append(cell)
             continue
         lines = source(cell).splitlines(True)
@@ -345,7 +355,7 @@ def check_links(names):
 def main():
     "建网站，再检查"
     os.chdir(ROOT)
-    bad = list(check_sidebar())
+    bad = [*check_sidebar(), *check_front()]
     if not bad:
         proc, names = prepare()
         render(proc, '--quarto' in sys.argv)

@@ -24,6 +24,7 @@ WORDS = {  # smalldocs 的界面只有英文；Quarto 按 lang 自己翻译，�
     'Toggle section': '展开或收起这一部分', 'breadcrumb': '当前位置', 'Note': '注释', 'Tip': '提示',
     'Warning': '警告', 'Important': '重要', 'Caution': '小心',
 }
+LARGE = 60_000  # 字节
 DISPLAY = {'inline': 'inline', 'display': 'block'}
 THIN = '<mspace width="0.167em"></mspace>'
 
@@ -100,7 +101,9 @@ def skeleton(page):
         page = re.sub(r'<script>\(function\(\)\{var d=.*?</script>', lambda _: SCHEME, page)
     page = re.sub(r'<(link|script)\b[^>]*\bkatex\b[^>]*>(</script>)?', '', page)
     page = re.sub(r'<nav class="navbar\b.*?</nav>', lambda _: bar(), page, count=1, flags=re.S)
-    return page.replace('</head>', '<script src="site.js" defer></script></head>', 1)
+    scripts = ['site.js'] + ['touch.js']*('data-touch=' in page)
+    tags = ''.join(f'<script src="{name}" defer></script>' for name in scripts)
+    return page.replace('</head>', f'{tags}</head>', 1)
 
 
 def downloads(name):
@@ -133,13 +136,19 @@ def outputs(page):
 
 
 def to_webp(data):
-    "一幅PNG：无损的WebP（小一半），和它该占的宽、高：每英寸200点的占一半，密的屏幕上清楚"
+    """一幅PNG变成WebP，和它该占的宽、高：每英寸200点的占一半，密的屏幕上清楚。
+
+    无损的小一半；还大的是照片似的，用看不出区别的有损
+    """
     image = Image.open(io.BytesIO(data))
     scale = max(1, round(image.info.get('dpi', (100, 100))[0] / 100))
     if image.mode == 'RGBA' and image.getextrema()[3][0] == 255:
         image = image.convert('RGB')
-    out = io.BytesIO()
-    image.save(out, 'webp', lossless=True)
+    for options in ({'lossless': True}, {'quality': 92}):
+        out = io.BytesIO()
+        image.save(out, 'webp', **options)
+        if out.tell() < LARGE:
+            break
     return out.getvalue(), (image.width // scale, image.height // scale)
 
 
@@ -229,7 +238,8 @@ def finish(docs, names):
     if (docs/'site_libs'/'smalldocs.js').exists():
         for unused in ('themes', 'bootstrap-icons', 'bootstrap', 'fuse'):
             shutil.rmtree(docs/'site_libs'/unused, ignore_errors=True)
-    shutil.copy2(ROOT/'tools'/'site.js', docs)
+    for script in ('site.js', 'touch.js'):
+        shutil.copy2(ROOT/'tools'/script, docs)
     found = entries(docs, list(names.values()))
     (docs/'search.json').write_text(json.dumps(found, ensure_ascii=False), encoding='utf-8')
     shutil.copytree(ROOT/'nbs'/'results', docs/'nbs'/'results')

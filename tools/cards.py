@@ -61,8 +61,8 @@ def arguments(function, notes):
     every += [('', arg, value) for arg, value in zip(spec.kwonlyargs, spec.kw_defaults)]
     every += [(star, arg, None) for star, arg in starred]
     for star, arg, value in every:
-        if arg.arg not in ('self', 'cls'):
-            note = notes.get((value or arg).end_lineno, '')
+        note = notes.get((value or arg).end_lineno, '')
+        if arg.arg not in ('self', 'cls') and (note or not star):
             yield f'<code>{star}{arg.arg}</code>', code(arg.annotation), rich(note), code(value)
 
 

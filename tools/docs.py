@@ -174,6 +174,13 @@ def fold_answers(nb):
     nb['cells'] = cells
 
 
+def bare_svg(nb):
+    "SVG输出去掉XML的头，从`<svg`开始，渲染器才写得上图的说明"
+    for data in outputs(nb, 'image/svg+xml'):
+        text = ''.join(data['image/svg+xml'])
+        data['image/svg+xml'] = text[text.index('<svg'):].splitlines(True)
+
+
 # 链接
 
 def relink(lines, names, anchors):
@@ -272,6 +279,7 @@ def prepare():
     for path, nb in nbs.items():
         once(nb, defined_in(ROOT/'nbs'/path.name))
         fold_answers(nb)
+        bare_svg(nb)
     anchors = {}
     for path, nb in nbs.items():
         anchors[names[path.name]] = {name.lower() for name in shown(nb)}

@@ -174,7 +174,7 @@ class Figures:
     def image(self, m):
         "一个img：换成文件，写上宽高，用到才取；大的点一下看原图"
         tag = m[0]
-        src = re.search(r'src="([^"]*)"', tag)[1]
+        src = re.search(r'src="([^"]*)"', tag)[1].removeprefix('./')
         if src.startswith('data:image/png;base64,'):
             src = self.add(base64.b64decode(src.partition(',')[2]))
         elif src.endswith('.png'):
@@ -188,8 +188,22 @@ class Figures:
         tag = tag.replace('<img', f'<img {about}', 1)
         return f'<a class="enlarge" href="{src}" title="看原图">{tag}</a>'
 
+    def drawing(self, m):
+        "一幅matplotlib的SVG：也成文件；它的宽高以点计，一点是4/3像素"
+        alt = re.search(r' alt="([^"]*)"', m[1])
+        size = [re.search(rf' {side}="([\d.]+)pt"', m[1]) for side in ('width', 'height')]
+        if not all(size):
+            return m[0]
+        data = re.sub(r' alt="[^"]*"', '', m[0], count=1).encode('utf-8')
+        name = f'figures/{hashlib.sha256(data).hexdigest()[:12]}.svg'
+        (self.docs/'figures').mkdir(exist_ok=True)
+        (self.docs/name).write_bytes(data)
+        self.sizes[name] = [round(float(side[1])*4/3) for side in size]
+        return f'<img src="{name}" alt="{alt[1] if alt else ""}" class="img-fluid">'
+
     def page(self, page):
         "一页里的图"
+        page = re.sub(r'<svg\b([^>]*)>.*?</svg>', self.drawing, page, flags=re.S)
         return re.sub(r'<img\b[^>]*>', self.image, page)
 
 

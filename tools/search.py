@@ -2,6 +2,7 @@
 
 读的是网页，不是笔记：图题、输出都在里面，两种渲染器一样。
 """
+import re
 from html.parser import HTMLParser
 
 HEADS = ('h1', 'h2', 'h3')
@@ -67,11 +68,12 @@ def squeeze(text):
 
 
 def entries(docs, pages):
-    "每页的每节和每个名字各一条；名字在前，没有代码以外的字的也留着"
+    "每页的每节和每个名字各一条；名字在前"
     symbols, sections = [], []
     for name in pages:
         reader = Sections(name)
-        reader.feed((docs/name).read_text(encoding='utf-8'))
+        page = (docs/name).read_text(encoding='utf-8')
+        reader.feed(re.sub(r'<p class="downloads">.*?</p>', '', page, flags=re.S))
         title = reader.found[0]['head'] if reader.found else name
         for kept, found in ((symbols, reader.symbols), (sections, reader.found)):
             for entry in found:

@@ -44,9 +44,9 @@ function touchSizes(box) {
     const n = +form.side.value, depth = +form.depth.value, { down, up, problem, output } = sizes(n, depth);
     sideText.value = n;
     depthText.value = depth;
-    const row = (level) => 18 + 34 * level, shift = (level) => 85 + 95 * level / depth;
-    const lines = down.map((pair, level) => bar(level === depth ? 180 : Math.min(shift(level), 180), row(level), pair, problem?.level === level && !up.length));
-    up.forEach((pair, i) => lines.push(bar(Math.max(360 - shift(depth - 1 - i), 180), row(depth - 1 - i), pair, problem && i === up.length - 1)));
+    const row = (level) => 18 + 34 * level, shift = (level) => 75 + 80 * level / depth;
+    const lines = down.map((pair, level) => bar(level === depth ? 180 : shift(level), row(level), pair, problem?.level === level && !up.length));
+    up.forEach((pair, i) => lines.push(bar(360 - shift(depth - 1 - i), row(depth - 1 - i), pair, problem && i === up.length - 1)));
     svg.setAttribute("viewBox", `0 0 360 ${row(depth) + 24}`);
     svg.setAttribute("aria-label", output ? `${n}进${output}出` : `${n}不合法`);
     svg.innerHTML = lines.join("");

@@ -121,18 +121,27 @@ def downloads(name):
 
 # 输出与图
 
-def is_table(text):
-    "输出是不是对齐的表或树：折了行就没法看"
-    lines = html.unescape(re.sub(r'<[^>]*>', '', text)).splitlines()
-    return sum(bool(re.search(r'\S {2,}\S|[├└│]', line)) for line in lines) > 1
+def aligned(line):
+    "这一行是不是对齐的表或树的一行：折了就没法看"
+    return re.search(r'\S {2,}\S|[├└│]', html.unescape(re.sub(r'<[^>]*>', '', line)))
 
 
 def outputs(page):
-    "对齐的输出记下来，它横着滚；别的折行"
-    def mark(m):
-        return f'<pre class="columns"><code>{m[1]}</code></pre>' if is_table(m[1]) else m[0]
+    "输出里对齐的几行横着滚；它前后的话，和别的输出，折行"
+    def split(m):
+        lines = m[1].split('\n')
+        there = [i for i, line in enumerate(lines) if aligned(line)]
+        if len(there) < 2:
+            return m[0]
+        first, end = there[0], there[-1] + 1
+        parts = [lines[:first], lines[first:end], lines[end:]]
+        before, table, after = ('\n'.join(part) for part in parts)
+        return ''.join([
+            f'<pre><code>{before}</code></pre>'*bool(before.strip()),
+            f'<pre class="columns"><code>{table}</code></pre>',
+            f'<pre><code>{after}</code></pre>'*bool(after.strip())])
 
-    return re.sub(r'<pre><code>(.*?)</code></pre>', mark, page, flags=re.S)
+    return re.sub(r'<pre><code>(.*?)</code></pre>', split, page, flags=re.S)
 
 
 def to_webp(data):

@@ -1,4 +1,4 @@
-"""在真正的 Chromium 里看建好的网站：宽窄两种窗口，浅色深色两种配色。
+"""在真正的 Chromium 里看建好的网站：宽窄两种窗口，浅色深色两种配色；还看 Quarto 会写的元素。
 
 --self-test：弄坏几页，每项检查都要发现。
 """
@@ -13,19 +13,30 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
+from finish import Figures, finish_page
 from nbdev.config import get_config
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT/'_docs'
+FIXTURE = ROOT/'tools'/'quarto.html'
 LOOK = (ROOT/'tools'/'browse.js').read_text(encoding='utf-8')
 FLAGS = [
     '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ]
 VIEWS = [(width, scheme) for width in (1280, 390) for scheme in ('light', 'dark')]
-TERMS = {  # 搜什么 → 第一个结果在哪一页
-    '跳跃连接': 'model.html', '权重图': 'recipe.html', '弹性形变': 'recipe.html',
-    '重叠切块': 'predict.html', 'UNet': 'model.html', 'border_weight_map': 'recipe.html',
+TERMS = {  # 搜什么 → 第一个结果在哪一页，标题里有什么
+    'UNet': ('model', 'UNet'), 'border_weight_map': ('recipe', 'border_weight_map'),
+    'predict_image': ('predict', 'predict_image'), '跳跃连接': ('model', '跳跃连接'),
+    '弹性形变': ('recipe', '弹性形变'), '重叠切块': ('predict', '预测'), '权重图': ('recipe', ''),
+    '推理': ('predict', '预测'), '黑': ('faq', '预测全黑'), '显存': ('engine', '内存不够'),
+    '断点续训': ('engine', '接着练'), 'overfitting': ('train', '背下一张图'),
+    'learning rate': ('train', '学习率'), '学习率 lr': ('train', '学习率'),
+    'segmentation': ('data', ''), '为什么388': ('faq', '388'),
+    'SEG是什么': ('evaluate', 'SEG'),
+    '自己的图像': ('own', '自己的图像'), '崩溃': ('engine', '接着练'),
+    '多卡': ('engine', '几个进程'), '测试分数高': ('faq', '高得可疑'),
+    'loss 不降': ('faq', '损失不降'), '分水岭': ('predict', '从概率到细胞'),
 }
 COUNTS = ('requests', 'figures', 'formulas', 'texts')
 
@@ -117,9 +128,10 @@ def visit(page, url, site):
 
 def search(page, site, term, where):
     "在首页的搜索框里搜一个词，看结果写得清不清楚，点第一个"
+    file, heading = where
     page.goto(site + 'index.html')
-    page.locator('#quarto-search input').first.fill(term)
-    first = page.locator('.search-result, .search-result-link').first
+    page.locator('.search input').fill(term)
+    first = page.locator('.found a').first
     try:
         first.wait_for(timeout=5000)
     except Exception:
@@ -127,10 +139,12 @@ def search(page, site, term, where):
         return
     for problem in page.evaluate(f'{LOOK}\nlook()')['bad']:
         yield f'搜“{term}”的结果：{problem}'
+    found = first.locator('b').text_content()
     first.click()
     page.wait_for_load_state()
-    if not page.url.startswith(site + where):
-        yield f'搜“{term}”：第一个结果是{unquote(page.url)}，应该在{where}'
+    if not page.url.startswith(f'{site}{file}.html') or heading not in found:
+        yield (f'搜“{term}”：第一个结果是{unquote(page.url)}的“{found}”，'
+               f'应该在{file}.html的“{heading}”')
 
 
 def sidebar(page, site):
@@ -180,7 +194,7 @@ def view(browser, site, size, names):
     return page, {site + name: visit(page, site + name, site) for name in names}
 
 
-def browse(browser, docs, names, terms, views=VIEWS):
+def browse(browser, docs, names, terms, views=VIEWS, menu=True):
     "看 docs 里的这几页，搜这几个词；给出问题和各项的个数"
     site = serve(docs)
     bad, count, lowest = [], dict.fromkeys(COUNTS, 0), 21
@@ -196,17 +210,65 @@ def browse(browser, docs, names, terms, views=VIEWS):
             for term, where in terms.items():
                 bad += search(page, site, term, where)
             bad += [*broken(page, site, seen), *assets(page, site, seen)]
-        if size == views[-1]:
+        if menu and size == views[-1]:
             bad += sidebar(page, site)
         page.context.close()
     links = sum(len(one['links']) for one in seen.values())
     return bad, count | {'links': links, 'lowest': lowest}
 
 
+def quarto(browser):
+    "Quarto 会写的元素，配上这个网站的样式；深色是 body 上的 quarto-dark"
+    with tempfile.TemporaryDirectory() as folder:
+        docs = Path(folder)
+        for name in ('nbs/styles.css', 'nbs/favicon.svg', 'tools/site.js', 'tools/touch.js'):
+            shutil.copy2(ROOT/name, docs)
+        page = finish_page(FIXTURE.read_text(encoding='utf-8'), Figures(docs))
+        (docs/'light.html').write_text(page, encoding='utf-8')
+        (docs/'dark.html').write_text(page.replace('quarto-light', 'quarto-dark'),
+                                      encoding='utf-8')
+        shutil.copy2(docs/'light.html', docs/'index.html')
+        bad, _ = browse(browser, docs, ['light.html', 'dark.html'], {}, VIEWS[::2], menu=False)
+        return bad + list(touch(browser, serve(docs) + 'light.html'))
+
+
+def package_size(n, depth):
+    "包里的 output_size；不合法是 None"
+    from unet_repro.model import output_size
+    try:
+        return output_size(n, depth)
+    except ValueError:
+        return None
+
+
+def touch(browser, url):
+    "能动手的图：数与包里的一样，键盘能用，没有脚本时写的那行也对"
+    page = browser.new_page()
+    page.goto(url)
+    grid = 'Array.from({length: 700}, (_, n) => sizes(n + 1, depth).output)'
+    for depth in range(1, 6):
+        shown = page.evaluate(f'(() => {{ const depth = {depth}; return {grid}; }})()')
+        for n, output in enumerate(shown, 1):
+            if output != package_size(n, depth):
+                yield f'能动手的图：边长{n}、深度{depth}是{output}，包里是{package_size(n, depth)}'
+    still = page.locator('.touch').get_attribute('data-still')
+    path = page.evaluate('(() => { const { down, up } = sizes(572, 4); '
+                         'return [...down, ...up].flat().join(" → "); })()')
+    if path != still:
+        yield f'没有脚本时写的是{still}，应该是{path}'
+    page.locator('.touch [name=side]').focus()
+    page.keyboard.press('ArrowRight')
+    said = page.locator('.touch p').text_content()
+    if '573' not in page.locator('.touch output').first.text_content() or '不合法' not in said:
+        yield f'能动手的图：键盘按右，没有变成573：{said}'
+    page.close()
+
+
 def main(browser):
     "看整个网站，打印个数"
     names = sorted(path.name for path in DOCS.glob('*.html'))
     bad, n = browse(browser, DOCS, names, TERMS)
+    bad += [f'Quarto的{problem}' for problem in quarto(browser)]
     for problem in bad:
         print(f'  {problem}')
     print(f'  {len(names)}页 × {len(VIEWS)}种窗口：{n["requests"]}个请求，{n["figures"]}幅图，'
@@ -231,6 +293,15 @@ BAD = {
     '整页要横着滚': '<style>body { width: 3000px }</style>',
     '超出窗口': '<div style="width: 3000px">宽</div>',
     '对比只有': '<p style="color: #777; background: #888">灰</p>',
+    '图题里是半角的冒号': '<figure><figcaption>图 1: 坏</figcaption></figure>',
+    '表里有没画的反引号': '<table><tr><td>`坏`</td></tr></table>',
+    '斜的汉字': '<em style="font-style: italic">坏</em>',
+    '图写在网页里': f'<img alt="坏" src="data:image/svg+xml,{"a" * 5000}">',
+    '图没有留好地方': '<img alt="坏" src="坏.webp">',
+    '横着滚，没有说明': '<pre class="columns"><code>一张表</code></pre><script>onload = () => '
+                 '{ document.querySelector("pre.columns").style.width = "9px" }</script>',
+    '输出没有折行': f'<div><pre style="white-space: pre">{"坏" * 300}</pre></div>',
+    '一行太长': f'<p style="max-width: none">{"坏" * 300}</p>',
     '没有这个文件': '<a href="nowhere.html">坏</a>',
     '没有这个锚点': '<a href="#nowhere">坏</a>',
     '图标.svg': '<img src="图标.svg" alt="坏">',
@@ -252,7 +323,7 @@ def self_test(browser):
         index = index.replace('quarto-btn-toggle', 'nothing').replace('lang="zh"', 'lang="en"')
         (docs/'index.html').write_text(index, encoding='utf-8')
         names = ['index.html', *(f'bad{i}.html' for i in range(len(BAD)))]
-        terms = {'甲乙丙丁戊': 'model.html', 'UNet': 'cli.html'}
+        terms = {'甲乙丙丁戊': ('model', ''), 'UNet': ('cli', '')}
         bad, _ = browse(browser, docs, names, terms, [VIEWS[0], VIEWS[-1]])
     for i, what in enumerate(BAD):
         assert any(f'bad{i}.html' in problem and what in problem for problem in bad), what

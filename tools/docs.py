@@ -1,5 +1,4 @@
 """建网站到 _docs：nbdev 处理笔记，smalldocs 渲染（--quarto：用 Quarto）；然后检查站内链接。"""
-import ast
 import html
 import json
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import yaml
+from cards import defined, reference
 from finish import finish
 from nbdev.config import get_config
 from nbdev.doclinks import NbdevLookup
@@ -21,7 +21,8 @@ from nbdev.serve import proc_nbs
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT/'_docs'
-ANSWER = re.compile(r'"?(答案|第[\d一二三四五六七八九十]+题)')  # 这样起头的折叠，输出也折起来
+# 这样起头的折叠，输出也折起来
+FOLDED = r'"?(答案|第[\d一二三四五六七八九十]+题|犯一次|练一个|检查)'
 
 
 # 准备：两种渲染器从同一份处理好的笔记开始，所以网页和地址都一样
@@ -33,6 +34,15 @@ def listed(contents):
             yield item
         else:
             yield from listed(item['contents'])
+
+
+def check_front():
+    "首页写死的仓库地址与 settings.ini 一致"
+    cfg = get_config()
+    text = (ROOT/'nbs'/'index.ipynb').read_text(encoding='utf-8')
+    for name in set(re.findall(r'//(?:colab\.[\w./]*/)?github(?:\.com)?/([\w-]+/[\w-]+)', text)):
+        if name != f'{cfg.user}/{cfg.repo}':
+            yield f'首页写的仓库是{name}，settings.ini里是{cfg.user}/{cfg.repo}'
 
 
 def read_yaml(path):
@@ -89,44 +99,37 @@ def outputs(nb, kind):
                 yield out['data']
 
 
-def defined(code):
-    "代码里定义的函数和类，`@patch`的写成`类.方法`"
-    try:
-        body = ast.parse(re.sub(r'^[%!].*$', '', code, flags=re.M)).body
-    except SyntaxError:
-        return
-    for node in body:
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            continue
-        marks = [ast.unparse(mark).split('(')[0] for mark in node.decorator_list]
-        owner = 'patch' in marks and node.args.args[0].annotation
-        yield f'{ast.unparse(owner)}.{node.name}' if owner else node.name
-
-
 def card(cell):
     "nbdev 添的 show_doc 单元格写的是哪个名字；别的单元格是 None"
     found = re.search(r'^show_doc\(([\w.]+)\)', source(cell), re.M)
     return found[1] if found and cell['cell_type'] == 'code' else None
 
 
-def anchor(cell):
-    "代替一张卡片：它的锚点，和 GitHub 上的源码；名字和一句话的说明给搜索用"
+def printed(cell):
+    "nbdev 的卡片写的：源码在 GitHub 上的地址，一句话的说明"
     found = outputs({'cells': [cell]}, 'text/markdown')
     text = '\n'.join(''.join(data['text/markdown']) for data in found)
-    name = card(cell)
     url = re.search(r'^\[source\]\(([^)]*)\)', text, re.M)
     said = re.search(r'^\*(.+)\*$', text, re.M)
-    said = html.escape(said[1]) if said else ''
-    inside = f'<a href="{html.escape(url[1])}">{html.escape(name)}的源码</a>' if url else ''
-    return f'<span id="{name.lower()}" data-name="{name}" data-text="{said}">{inside}</span>'
+    return url and url[1], said[1] if said else ''
 
 
-def once(nb, names):
-    """每串卡片：源码就在前面的，换成源码前面的锚点；其余照定义的先后排（nbdev 会倒过来）。
+def anchor(cell):
+    "代替一张卡片：它的锚点，和 GitHub 上的源码；名字和一句话的说明给搜索用"
+    name = card(cell)
+    url, said = printed(cell)
+    inside = f'<a href="{html.escape(url)}">{html.escape(name)}的源码</a>' if url else ''
+    return (f'<span id="{name.lower()}" data-name="{name}" data-text="{html.escape(said)}">'
+            f'{inside}</span>')
 
-    names 是笔记里定义的名字，按先后
+
+def once(nb, codes):
+    """每串卡片：源码就在前面的，换成源码前面的锚点；其余照定义的先后排（nbdev 会倒过来），
+    写成参数表。
+
+    codes 是笔记里定义的名字和它们的源码，按先后
     """
-    order = {name: i for i, name in enumerate(names)}
+    order = {name: i for i, name in enumerate(codes)}
     cells = []
     for is_card, run in groupby(nb['cells'], lambda cell: bool(card(cell))):
         run = list(run)
@@ -138,25 +141,29 @@ def once(nb, names):
         anchors = [anchor(cell) for cell in run if card(cell) in here]
         if anchors:
             cells.insert(-1, markdown(f'<p class="defined">{" ".join(anchors)}</p>\n'))
-        cells += [cell for cell in run if card(cell) not in here]
+        for cell in run:
+            name = card(cell)
+            if name not in here:
+                url, _ = printed(cell)
+                opening, code, closing = reference(name, codes[name], url)
+                cells += [markdown(opening), markdown(f'```python\n{code}\n```\n'),
+                          markdown(closing)]
     nb['cells'] = cells
 
 
 def shown(nb):
-    "这一页上 nbdev 的链接能跳到的锚点：卡片的标题，和代替卡片的"
-    for data in outputs(nb, 'text/markdown'):
-        yield from re.findall(r'^#+ ([\w.]+)$', ''.join(data['text/markdown']), re.M)
+    "这一页上 nbdev 的链接能跳到的锚点：卡片，和代替卡片的"
     for cell in nb['cells']:
-        if 'class="defined"' in source(cell):
-            yield from re.findall(r'<span id="([\w.]+)"', source(cell))
+        if cell['cell_type'] == 'markdown':
+            yield from re.findall(r'<\w+ [^>]*id="([\w.]+)" data-name=', source(cell))
 
 
 def fold_answers(nb):
-    "折起来的答案，输出也折进去"
+    "折起来的答案和演示，输出也折进去"
     cells = []
     for cell in nb['cells']:
         summary = re.search(r'^#\| *code-summary: *(.*)$', source(cell), re.M)
-        if cell['cell_type'] != 'code' or not summary or not ANSWER.match(summary[1]):
+        if cell['cell_type'] != 'code' or not summary or not re.match(FOLDED, summary[1]):
             cells.append(cell)
             continue
         lines = source(cell).splitlines(True)
@@ -165,6 +172,13 @@ def fold_answers(nb):
         opening = f'<details class="code-fold answer"><summary>{title}</summary>\n'
         cells += [markdown(opening), cell, markdown('</details>\n')]
     nb['cells'] = cells
+
+
+def bare_svg(nb):
+    "SVG输出去掉XML的头，从`<svg`开始，渲染器才写得上图的说明"
+    for data in outputs(nb, 'image/svg+xml'):
+        text = ''.join(data['image/svg+xml'])
+        data['image/svg+xml'] = text[text.index('<svg'):].splitlines(True)
 
 
 # 链接
@@ -205,14 +219,6 @@ def link_names(lines):
     return re.sub(r'^#+ .*', unlink, text, flags=re.M).splitlines(True)
 
 
-def unlink_code(lines):
-    "代码块里不能有链接：nbdev给签名注释里的名字也加了，去掉"
-    def plain(m):
-        return re.sub(r'\[(`[^`\n]+`)\]\([^)\n]*\)', r'\1', m[0])
-
-    return re.sub(r'^```.*?^```', plain, ''.join(lines), flags=re.M | re.S).splitlines(True)
-
-
 def link_all(nb, names, anchors):
     "一本笔记里的链接，正文的和输出的"
     for cell in nb['cells']:
@@ -220,24 +226,10 @@ def link_all(nb, names, anchors):
             cell['source'] = relink(link_names(cell['source']), names, anchors)
     for kind in ('text/markdown', 'text/html'):
         for data in outputs(nb, kind):
-            lines = unlink_code(relink(data[kind], names, anchors))
-            data[kind] = [re.sub(r'^\[source\]', '[源码]', line) for line in lines]
+            data[kind] = relink(data[kind], names, anchors)
 
 
 # 每页添的，和整个网站的
-
-def downloads(name):
-    "章首的一行：下载、在Colab打开、要先装什么"
-    cfg = get_config()
-    colab = f'https://colab.research.google.com/github/{cfg.user}/{cfg.repo}'
-    return markdown(
-        f'<p class="downloads">运行这一章：<a href="nbs/{name}" download>下载{name}</a>，'
-        '或<a href="nbs.zip" download>全部笔记</a>，'
-        f'或<a href="{colab}/blob/{cfg.branch}/nbs/{name}">在Colab打开</a>；'
-        f'先<code>git clone {cfg.git_url} &amp;&amp; pip install ./{cfg.repo}</code>，'
-        f'在<code>{cfg.repo}/nbs</code>里运行（Colab里用<code>%cd</code>进去），'
-        '有几章要读那里的<code>results/</code></p>\n')
-
 
 def footer():
     "页脚：版本、提交日期、提交号；不在 git 里时只有版本"
@@ -272,9 +264,9 @@ def read_nb(path):
 
 
 def defined_in(path):
-    "一本笔记里定义的名字，按先后"
+    "一本笔记里定义的名字和它们的源码，按先后"
     codes = [source(c) for c in read_nb(path)['cells'] if c['cell_type'] == 'code']
-    return [name for code in codes for name in defined(code)]
+    return {name: code for text in codes for name, code in defined(text).items()}
 
 
 def prepare():
@@ -287,13 +279,12 @@ def prepare():
     for path, nb in nbs.items():
         once(nb, defined_in(ROOT/'nbs'/path.name))
         fold_answers(nb)
+        bare_svg(nb)
     anchors = {}
     for path, nb in nbs.items():
         anchors[names[path.name]] = {name.lower() for name in shown(nb)}
     for path, nb in nbs.items():
         link_all(nb, names, anchors)
-        if path.name != 'index.ipynb':
-            nb['cells'].insert(1, downloads(path.name))
         path.unlink()
         out = (proc/names[path.name]).with_suffix('.ipynb')
         out.write_text(json.dumps(nb, ensure_ascii=False, indent=1), encoding='utf-8')
@@ -372,7 +363,7 @@ def check_links(names):
 def main():
     "建网站，再检查"
     os.chdir(ROOT)
-    bad = list(check_sidebar())
+    bad = [*check_sidebar(), *check_front()]
     if not bad:
         proc, names = prepare()
         render(proc, '--quarto' in sys.argv)

@@ -1,27 +1,35 @@
-"""渲染之后：公式变成 MathML，界面变成中文，不向外面的服务器要东西，放进可下载的笔记。
+"""渲染之后，两种渲染器都经过这里：公式、界面、图、顶上一条、搜索的索引、可下载的笔记。
 
-两种渲染器都经过这里。
+网站不向外面的服务器要东西。样子在 nbs/styles.css，动作在 tools/site.js。
 """
+import base64
+import hashlib
 import html
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 
 from latex2mathml.converter import convert
+from nbdev.config import get_config
+from PIL import Image
+from search import entries
 
 ROOT = Path(__file__).resolve().parent.parent
 
-WORDS = {  # smalldocs 的界面只有英文；Quarto 按 lang 自己翻译
-    'Search': '搜索', 'No results': '没有结果', 'Copy to Clipboard': '复制到剪贴板',
-    'Copied!': '已复制', 'Anchor': '本节的链接', 'Toggle dark mode': '切换深色与浅色',
-    'Toggle navigation': '展开或收起菜单', 'Toggle sidebar navigation': '展开或收起目录',
+WORDS = {  # smalldocs 的界面只有英文；Quarto 按 lang 自己翻译，也漏几个
+    'Search': '搜索', 'Copy to Clipboard': '复制到剪贴板', 'Copied!': '已复制',
+    'Anchor': '本节的链接', 'Toggle sidebar navigation': '展开或收起目录',
     'Toggle section': '展开或收起这一部分', 'breadcrumb': '当前位置', 'Note': '注释', 'Tip': '提示',
     'Warning': '警告', 'Important': '重要', 'Caution': '小心',
 }
+LARGE = 60_000  # 字节
 DISPLAY = {'inline': 'inline', 'display': 'block'}
 THIN = '<mspace width="0.167em"></mspace>'
 
+
+# 公式与文字
 
 def mathml(m):
     "一个公式：斜杠和竖线两边不空，负号不是减号"
@@ -49,24 +57,176 @@ def formulas(page):
 
 
 def chinese(page):
-    "界面上的英文换成中文"
+    "界面上的英文换成中文；图表编号后面用全角的冒号"
     words = '|'.join(map(re.escape, WORDS))
     attribute = r'(?:title|aria-label|placeholder)="'
     callout = r'callout-title-container flex-fill">\s*'
     text = rf'({attribute}|{callout})({words})(?=["<\s])'
-    return re.sub(text, lambda m: m[1] + WORDS[m[2]], page)
+    page = re.sub(text, lambda m: m[1] + WORDS[m[2]], page)
+    number = r'(<(?:fig)?caption[^>]*>\s*)(图|表)(?:\s|&nbsp;)*(\d+)[:：]\s*'
+    return re.sub(number, r'\1\2\3：', page)
 
 
-def rewrite(folder, pattern, change):
-    "照change改folder里的每个这样的文件"
-    for path in folder.rglob(pattern):
-        path.write_text(change(path.read_text(encoding='utf-8')), encoding='utf-8')
+# 骨架：自己的顶栏；smalldocs 的主题、图标、Bootstrap 和 Fuse 都用不着
+
+SCHEME = """<script>(() => {
+  const root = document.documentElement, system = matchMedia("(prefers-color-scheme: dark)");
+  const set = () => {
+    let kept = null;
+    try { kept = localStorage.getItem("scheme"); } catch (e) { /* 无痕窗口 */ }
+    root.classList.toggle("quarto-dark", kept ? kept === "dark" : system.matches);
+  };
+  set();
+  system.addEventListener("change", set);
+})();</script>"""
 
 
-def finish_page(page):
-    "一页：公式、界面，不要 KaTeX"
-    katex = r'<(link|script)\b[^>]*\bkatex\b[^>]*>(</script>)?'
-    return re.sub(katex, '', chinese(formulas(page)))
+def bar():
+    "顶上一条：首页、搜索、仓库、深浅"
+    cfg = get_config()
+    return (
+        f'<nav class="bar" aria-label="顶栏"><a class="home" href="index.html">{cfg.title}</a>'
+        '<div class="search" role="search"><input type="search" placeholder="搜索"'
+        ' aria-label="搜索" autocomplete="off"><div class="found" hidden></div></div>'
+        f'<a class="repo" href="{cfg.git_url}" title="仓库：{cfg.git_url}">GitHub</a>'
+        '<button class="scheme" title="切换深色与浅色">◐</button></nav>')
+
+
+def skeleton(page):
+    "换上自己的顶栏和脚本，拿掉骨架以外的"
+    unused = r'<link [^>]*site_libs/(?:themes|bootstrap-icons)/[^>]*>'
+    unused += r'|<script src="site_libs/(?:bootstrap|fuse)/[^>]*></script>'
+    if 'content="smalldocs' in page:
+        page = re.sub(unused, '', page)
+        page = re.sub(r'<script>\(function\(\)\{var d=.*?</script>', lambda _: SCHEME, page)
+    page = re.sub(r'<(link|script)\b[^>]*\bkatex\b[^>]*>(</script>)?', '', page)
+    page = re.sub(r'<nav class="navbar\b.*?</nav>', lambda _: bar(), page, count=1, flags=re.S)
+    scripts = ['site.js'] + ['touch.js']*('data-touch=' in page)
+    tags = ''.join(f'<script src="{name}" defer></script>' for name in scripts)
+    return page.replace('</head>', f'{tags}</head>', 1)
+
+
+def downloads(name):
+    "章首的一行：下载、在Colab打开、要先装什么"
+    cfg = get_config()
+    colab = f'https://colab.research.google.com/github/{cfg.user}/{cfg.repo}'
+    return (
+        f'<p class="downloads">运行这一章：<a href="nbs/{name}" download>下载{name}</a>，'
+        '或<a href="nbs.zip" download>全部笔记</a>，'
+        f'或<a href="{colab}/blob/{cfg.branch}/nbs/{name}">在Colab打开</a>；'
+        f'先<code>git clone {cfg.git_url} &amp;&amp; pip install ./{cfg.repo}</code>，'
+        f'在<code>{cfg.repo}/nbs</code>里运行（Colab里用<code>%cd</code>进去），'
+        '有几章要读那里的<code>results/</code></p>\n')
+
+
+# 输出与图
+
+def aligned(line):
+    "这一行是不是对齐的表或树的一行：折了就没法看"
+    return re.search(r'\S {2,}\S|[├└│]', html.unescape(re.sub(r'<[^>]*>', '', line)))
+
+
+def outputs(page):
+    "输出里对齐的几行横着滚；它前后的话，和别的输出，折行"
+    def split(m):
+        lines = m[1].split('\n')
+        there = [i for i, line in enumerate(lines) if aligned(line)]
+        if len(there) < 2:
+            return m[0]
+        first, end = there[0], there[-1] + 1
+        parts = [lines[:first], lines[first:end], lines[end:]]
+        before, table, after = ('\n'.join(part) for part in parts)
+        return ''.join([
+            f'<pre><code>{before}</code></pre>'*bool(before.strip()),
+            f'<pre class="columns"><code>{table}</code></pre>',
+            f'<pre><code>{after}</code></pre>'*bool(after.strip())])
+
+    return re.sub(r'<pre><code>(.*?)</code></pre>', split, page, flags=re.S)
+
+
+def to_webp(data):
+    """一幅PNG变成WebP，和它该占的宽、高：每英寸200点的占一半，密的屏幕上清楚。
+
+    无损的小一半；还大的是照片似的，用看不出区别的有损
+    """
+    image = Image.open(io.BytesIO(data))
+    scale = max(1, round(image.info.get('dpi', (100, 100))[0] / 100))
+    if image.mode == 'RGBA' and image.getextrema()[3][0] == 255:
+        image = image.convert('RGB')
+    for options in ({'lossless': True}, {'quality': 92}):
+        out = io.BytesIO()
+        image.save(out, 'webp', **options)
+        if out.tell() < LARGE:
+            break
+    return out.getvalue(), (image.width // scale, image.height // scale)
+
+
+class Figures:
+    "网站的图：各成一个文件，不写在网页里"
+    def __init__(self, docs):
+        self.docs, self.sizes, self.files = docs, {}, {}
+        for path in sorted(docs.glob('*_files/**/*.png')):
+            self.add(path.read_bytes(), path.relative_to(docs).with_suffix('.webp').as_posix())
+            path.unlink()
+
+    def add(self, data, name=None):
+        "存下一幅PNG；给出文件名"
+        key = hashlib.sha256(data).hexdigest()
+        if key not in self.files:
+            name = name or f'figures/{key[:12]}.webp'
+            webp, self.sizes[name] = to_webp(data)
+            (self.docs/name).parent.mkdir(parents=True, exist_ok=True)
+            (self.docs/name).write_bytes(webp)
+            self.files[key] = name
+        return self.files[key]
+
+    def image(self, m):
+        "一个img：换成文件，写上宽高，用到才取；大的点一下看原图"
+        tag = m[0]
+        src = re.search(r'src="([^"]*)"', tag)[1].removeprefix('./')
+        if src.startswith('data:image/png;base64,'):
+            src = self.add(base64.b64decode(src.partition(',')[2]))
+        elif src.endswith('.png'):
+            src = re.sub(r'\.png$', '.webp', src)
+        tag = re.sub(r'src="[^"]*"', f'src="{src}"', tag)
+        tag = re.sub(r' (width|height|loading)="[^"]*"', '', tag)
+        if src not in self.sizes:
+            return tag.replace('<img', '<img loading="lazy"', 1)
+        width, height = self.sizes[src]
+        about = f'width="{width}" height="{height}" loading="lazy" decoding="async"'
+        tag = tag.replace('<img', f'<img {about}', 1)
+        return f'<a class="enlarge" href="{src}" title="看原图">{tag}</a>'
+
+    def drawing(self, m):
+        "一幅matplotlib的SVG：也成文件；它的宽高以点计，一点是4/3像素"
+        alt = re.search(r' alt="([^"]*)"', m[1])
+        size = [re.search(rf' {side}="([\d.]+)pt"', m[1]) for side in ('width', 'height')]
+        if not all(size):
+            return m[0]
+        data = re.sub(r' alt="[^"]*"', '', m[0], count=1).encode('utf-8')
+        name = f'figures/{hashlib.sha256(data).hexdigest()[:12]}.svg'
+        (self.docs/'figures').mkdir(exist_ok=True)
+        (self.docs/name).write_bytes(data)
+        self.sizes[name] = [round(float(side[1])*4/3) for side in size]
+        return f'<img src="{name}" alt="{alt[1] if alt else ""}" class="img-fluid">'
+
+    def page(self, page):
+        "一页里的图"
+        page = re.sub(r'<svg\b([^>]*)>.*?</svg>', self.drawing, page, flags=re.S)
+        return re.sub(r'<img\b[^>]*>', self.image, page)
+
+
+# 整个网站
+
+def finish_page(page, figures, notebook=None):
+    "一页；notebook是它的笔记的文件名"
+    page = outputs(skeleton(chinese(formulas(page))))
+    page = figures.page(page)
+    if notebook and notebook != 'index.ipynb':
+        header = r'<header id="title-block-header".*?</header>'
+        add = downloads(notebook)
+        page = re.sub(header, lambda m: m[0] + add, page, count=1, flags=re.S)
+    return page
 
 
 def finish_css(css):
@@ -77,31 +237,34 @@ def finish_css(css):
 
 def finish_js(js):
     "smalldocs 的脚本写出的界面文字"
-    words = r'(?<=[">])(Copied!|Copy to Clipboard|Anchor|No results)(?=["<])'
+    words = r'(?<=[">])(Copied!|Copy to Clipboard|Anchor)(?=["<])'
     return re.sub(words, lambda m: WORDS[m[1]], js)
 
 
-def index(docs):
-    "源码就在眼前的名字没有标题，也要搜得到：每个名字一条"
-    path = docs/'search.json'
-    entries = json.loads(path.read_text(encoding='utf-8'))
-    titles = {entry['href'].partition('#')[0]: entry['title'] for entry in entries}
-    span = r'<span id="([^"]*)" data-name="([^"]*)" data-text="([^"]*)">'
-    for page in sorted(docs.glob('*.html')):
-        for m in re.finditer(span, page.read_text(encoding='utf-8')):
-            href = f'{page.name}#{m[1]}'
-            entries.append({
-                'objectID': href, 'href': href, 'title': titles.get(page.name, ''),
-                'section': m[2], 'text': html.unescape(m[3])})
-    path.write_text(json.dumps(entries, ensure_ascii=False), encoding='utf-8')
+def rewrite(folder, pattern, change):
+    "照change改folder里的每个这样的文件"
+    for path in folder.rglob(pattern):
+        path.write_text(change(path.read_text(encoding='utf-8')), encoding='utf-8')
 
 
 def finish(docs, names):
-    "加工 docs 里的网页、样式和脚本；names 里的每本笔记放进 nbs/，并打成 nbs.zip"
-    rewrite(docs, '*.html', finish_page)
+    "加工 docs 里的网页、样式和脚本；names：笔记 → 网页，每本放进 nbs/，并打成 nbs.zip"
+    figures = Figures(docs)
+    notebooks = {page: notebook for notebook, page in names.items()}
+    for path in sorted(docs.glob('*.html')):
+        page = path.read_text(encoding='utf-8')
+        page = finish_page(page, figures, notebooks.get(path.name))
+        path.write_text(page, encoding='utf-8')
     rewrite(docs, '*.css', finish_css)
     rewrite(docs, 'smalldocs.js', finish_js)
-    index(docs)
+    rewrite(docs, '*.llms.md', lambda text: re.sub(r'(_files/\S+)\.png', r'\1.webp', text))
+    if (docs/'site_libs'/'smalldocs.js').exists():
+        for unused in ('themes', 'bootstrap-icons', 'bootstrap', 'fuse'):
+            shutil.rmtree(docs/'site_libs'/unused, ignore_errors=True)
+    for script in ('site.js', 'touch.js'):
+        shutil.copy2(ROOT/'tools'/script, docs)
+    found = entries(docs, list(names.values()))
+    (docs/'search.json').write_text(json.dumps(found, ensure_ascii=False), encoding='utf-8')
     shutil.copytree(ROOT/'nbs'/'results', docs/'nbs'/'results')
     for name in names:
         shutil.copy2(ROOT/'nbs'/name, docs/'nbs')

@@ -49,13 +49,12 @@ class Data:
     cells: bool = True  # 掩码是一个个细胞的编号；否则0是膜，255是内部
 
 
-DATA = {  # 一次训练的名字里的前缀：数据
-    "": Data(),
-    "hela": Data("DIC-C2DH-HeLa", ("01to02", "02to01")),
-    "em": Data("ISBI-2012-EM", ("front", "back"), border=0, cells=False),
-}
-BY_NAME = {data.name: data for data in DATA.values()}
-PROTOCOLS = DATA[""].protocols
+U373 = Data()
+HELA = Data("DIC-C2DH-HeLa", ("01to02", "02to01"))
+EM = Data("ISBI-2012-EM", ("front", "back"), border=0, cells=False)
+DATA = {data.name: data for data in (U373, HELA, EM)}
+PREFIX = {U373.name: "", HELA.name: "hela-", EM.name: "em-"}  # 一次训练的名字的开头
+PROTOCOLS = U373.protocols
 BLOCKS = {  # EM是一叠相连的切片：留出10张，中间空3张不用
     "front": (range(17), range(20, 30)),
     "back": (range(13, 30), range(10)),
@@ -126,17 +125,16 @@ def recipe_of(run):
         trial, changes = Trial(**vars(replace(TUTORIAL, loss=PlainBCE))), {}
     else:
         trial, changes = Trial(**vars(PAPER)), ABLATIONS.get(run["change"], {})
-    if run["data"] == "ISBI-2012-EM" and trial.margin:  # 整张都标了
+    if run["data"] == EM.name and trial.margin:  # 整张都标了
         changes = changes | dict(margin=0, radius=0)
     return replace(trial, width=run["width"], **changes)
 
 
 def name_of(run):
     "一次训练的名字"
-    prefix = next(prefix for prefix, data in DATA.items() if data.name == run["data"])
-    parts = [prefix, run["recipe"], run["protocol"], f"w{run['width']}", run["change"],
-             f"s{run['seed']}"]
-    return "-".join(part for part in parts if part)
+    change = run["change"] + "-" if run["change"] else ""
+    return (f"{PREFIX[run['data']]}{run['recipe']}-{run['protocol']}-w{run['width']}-"
+            f"{change}s{run['seed']}")
 
 
 def all_runs():
@@ -144,8 +142,8 @@ def all_runs():
     runs = {}
 
     def add(seed, width, recipe="paper", protocol="01to02", change=None, budget=ABLATION_BUDGET,
-            prefix=""):
-        run = dict(data=DATA[prefix].name, recipe=recipe, protocol=protocol, width=width,
+            data=U373):
+        run = dict(data=data.name, recipe=recipe, protocol=protocol, width=width,
                    change=change, seed=seed)
         runs[name_of(run)] = run | dict(zip(("steps", "epochs"), budget))
 
@@ -166,10 +164,10 @@ def all_runs():
     for recipe in ("paper", "tutorial"):
         add(0, 16, recipe, "01to02", "long", LONG_BUDGET)
     for seed, way in product((0, 1), (0, 1)):  # 先把一个种子、一个方向跑完
-        for prefix, recipe in product(("hela", "em"), ("tutorial", "paper")):
-            add(seed, 16, recipe, DATA[prefix].protocols[way], None, BUDGET[16], prefix)
+        for data, recipe in product((HELA, EM), ("tutorial", "paper")):
+            add(seed, 16, recipe, data.protocols[way], None, BUDGET[16], data)
     for seed, change in product((0, 1), ("adam", "no_border")):  # HeLa的细胞处处挨着
-        add(seed, 16, "paper", "01to02", change, prefix="hela")
+        add(seed, 16, "paper", "01to02", change, data=HELA)
     return runs
 
 
@@ -180,8 +178,9 @@ def split(frames, protocol):
     if protocol == "random":
         return [part.indices for part in split_dataset(frames)]
     if protocol in BLOCKS:
-        return [[i for i, frame in enumerate(frames) if frame.number in block]
-                for block in BLOCKS[protocol]]
+        train, test = BLOCKS[protocol]
+        return ([i for i, frame in enumerate(frames) if frame.number in train],
+                [i for i, frame in enumerate(frames) if frame.number in test])
     if protocol == "blocks":  # 第40到79帧测试，两边各空10帧不用
         train = [i for i, frame in enumerate(frames) if not 30 <= frame.number < 90]
         return train, [i for i, frame in enumerate(frames) if 40 <= frame.number < 80]
@@ -210,7 +209,7 @@ class Field(v2.Transform):
 
 def prepare(run, workers=0):
     "一次训练的`train_run`参数；workers：几个进程备数据"
-    recipe, data = recipe_of(run), BY_NAME[run["data"]]
+    recipe, data = recipe_of(run), DATA[run["data"]]
     frames = find_frames(real_data(data.name))
     parts = recipes.prepare(recipe, frames, indices=split(frames, run["protocol"]))
     train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
@@ -303,7 +302,7 @@ def choose_cutting(found, train, border):
 
 def score(model, train, test, run):
     "测试帧的成绩：默认的做法；主表的还有8种朝向平均，细胞的再有另两种切法"
-    data, main = BY_NAME[run["data"]], run["change"] in (None, "long", "gpu")
+    data, main = DATA[run["data"]], run["change"] in (None, "long", "gpu")
     frames = [test.dataset.frames[i] for i in test.indices]
     found = dict(plain=predict_all(model, test, run))
     if main:

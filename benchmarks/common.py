@@ -60,10 +60,10 @@ def fresh(file, *args):
     return json.loads(output([sys.executable, file, *map(str, args)])[-1])
 
 
-def real_data(silver=False):
-    "真实数据PhC-C2DH-U373的文件夹；silver：要带银标。没有就停下"
-    folder = find_data("PhC-C2DH-U373")
-    if not folder.name.startswith("PhC-C2DH-U373") or silver and not (folder / "01_ST").is_dir():
-        what = "带银标的真实数据" if silver else "真实数据"
-        sys.exit(f"要{what}：放进Datasets/，或用UNET_REPRO_DATA指出装着它的文件夹")
+def real_data(name="PhC-C2DH-U373", silver=False):
+    "真实数据的文件夹；silver：要带银标。没有就停下"
+    folder = find_data(name)
+    if not folder.name.startswith(name) or silver and not (folder / "01_ST").is_dir():
+        what = "带银标的" if silver else ""
+        sys.exit(f"要{what}真实数据{name}：放进Datasets/，或用UNET_REPRO_DATA指出装着它的文件夹")
     return folder

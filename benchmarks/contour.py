@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 from common import RESULTS, load, real_data, save
-from reproduce import PROTOCOLS, WORK, all_runs, frame_id, silver_mask, split
+from reproduce import PROTOCOLS, U373, WORK, all_runs, frame_id, silver_mask, split
 from scipy import ndimage
 
 from unet_repro.data import SegmentationDataset
@@ -79,7 +79,8 @@ def measure(model, images, truths):
 def wanted(name, run):
     "主表里宽16、留着权重、有成绩的"
     kept = (WORK / name / "last").exists() and (RESULTS / f"reproduce/{name}.json").exists()
-    return run["width"] == 16 and not run["change"] and kept
+    ours = run["data"] == U373.name and run["width"] == 16 and not run["change"]
+    return ours and kept
 
 
 def main():

@@ -12,6 +12,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from accelerate.utils import set_seed
 from common import RESULTS, ROOT, real_data, save
 from PIL import Image
+from scipy import ndimage
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 from torchvision import tv_tensors
@@ -29,13 +31,35 @@ from torchvision.transforms.v2 import functional as TF
 from unet_repro import recipe as recipes
 from unet_repro.data import find_frames, split_dataset
 from unet_repro.engine import keep_memory, train_run
-from unet_repro.evaluate import score_folder
+from unet_repro.evaluate import (
+    iou, pixel_error, rand_error, rand_info, score_folder, seg_measure)
 from unet_repro.model import UNet, init_he
 from unet_repro.predict import label_instances, predict_image
 from unet_repro.recipe import PAPER, TUTORIAL, Recipe, WithWeights, ignore_unlabelled
 
 WORK = ROOT / "runs/reproduce"
-PROTOCOLS = ("01to02", "02to01", "blocks")  # 主表的划分
+
+
+@dataclass(frozen=True)
+class Data:
+    "论文三个实验里的一套数据"
+    name: str = "PhC-C2DH-U373"
+    protocols: tuple = ("01to02", "02to01", "blocks")  # 主表的划分
+    border: int = 50  # 视野：打分时四周几个像素不算
+    cells: bool = True  # 掩码是一个个细胞的编号；否则0是膜，255是内部
+
+
+U373 = Data()
+HELA = Data("DIC-C2DH-HeLa", ("01to02", "02to01"))
+EM = Data("ISBI-2012-EM", ("front", "back"), border=0, cells=False)
+DATA = {data.name: data for data in (U373, HELA, EM)}
+PREFIX = {U373.name: "", HELA.name: "hela-", EM.name: "em-"}  # 一次训练的名字的开头
+PROTOCOLS = U373.protocols
+BLOCKS = {  # EM是一叠相连的切片：留出10张，中间空3张不用
+    "front": (range(17), range(20, 30)),
+    "back": (range(13, 30), range(10)),
+}
+NECKS, SIZES = (0.5, 0.7, 0.85, 1), (100, 500, 1000)  # 在训练的帧上选切法，从这些里选
 BUDGET = {16: (1500, 20), 32: (1500, 20), 64: (500, 10)}  # 各宽度训练多少块、分几轮
 ABLATION_BUDGET = 600, 8  # 逐项比较都用这个预算
 LONG_BUDGET = 10_000, 50  # 长训：两套配方各练一万块，看论文的配方是不是只差步数
@@ -90,7 +114,7 @@ ABLATIONS = {  # 名字：论文的配方换掉什么；各是什么，见08章
 }
 ELSEWHERE = {  # 不只在01to02上比的
     "adam": ("01to02", "random", "02to01"),
-    "no_border": ("random",),  # 挨着的细胞只在02里，训练、测试两边都有的只有随机划分
+    "no_border": ("random",),  # U373里挨着的细胞只在02里，训练、测试两边都有的只有随机划分
     "no_tra": ("02to01",),  # 只有TRA标记的细胞都在02里
 }
 
@@ -101,18 +125,27 @@ def recipe_of(run):
         trial, changes = Trial(**vars(replace(TUTORIAL, loss=PlainBCE))), {}
     else:
         trial, changes = Trial(**vars(PAPER)), ABLATIONS.get(run["change"], {})
+    if run["data"] == EM.name and trial.margin:  # 整张都标了
+        changes = changes | dict(margin=0, radius=0)
     return replace(trial, width=run["width"], **changes)
+
+
+def name_of(run):
+    "一次训练的名字"
+    change = run["change"] + "-" if run["change"] else ""
+    return (f"{PREFIX[run['data']]}{run['recipe']}-{run['protocol']}-w{run['width']}-"
+            f"{change}s{run['seed']}")
 
 
 def all_runs():
     "名字 → 一次训练的设定，按要跑的先后"
     runs = {}
 
-    def add(seed, width, recipe="paper", protocol="01to02", change=None, budget=ABLATION_BUDGET):
-        name = f"{recipe}-{protocol}-w{width}-{change + '-' if change else ''}s{seed}"
-        steps, epochs = budget
-        runs[name] = dict(recipe=recipe, protocol=protocol, width=width, change=change,
-                          seed=seed, steps=steps, epochs=epochs)
+    def add(seed, width, recipe="paper", protocol="01to02", change=None, budget=ABLATION_BUDGET,
+            data=U373):
+        run = dict(data=data.name, recipe=recipe, protocol=protocol, width=width,
+                   change=change, seed=seed)
+        runs[name_of(run)] = run | dict(zip(("steps", "epochs"), budget))
 
     def add_table(seed, width):
         for protocol in PROTOCOLS:
@@ -130,6 +163,11 @@ def all_runs():
         add_table(0, width)
     for recipe in ("paper", "tutorial"):
         add(0, 16, recipe, "01to02", "long", LONG_BUDGET)
+    for seed, way in product((0, 1), (0, 1)):  # 先把一个种子、一个方向跑完
+        for data, recipe in product((HELA, EM), ("tutorial", "paper")):
+            add(seed, 16, recipe, data.protocols[way], None, BUDGET[16], data)
+    for seed, change in product((0, 1), ("adam", "no_border")):  # HeLa的细胞处处挨着
+        add(seed, 16, "paper", "01to02", change, data=HELA)
     return runs
 
 
@@ -139,6 +177,10 @@ def split(frames, protocol):
     "训练帧、测试帧的下标"
     if protocol == "random":
         return [part.indices for part in split_dataset(frames)]
+    if protocol in BLOCKS:
+        train, test = BLOCKS[protocol]
+        return ([i for i, frame in enumerate(frames) if frame.number in train],
+                [i for i, frame in enumerate(frames) if frame.number in test])
     if protocol == "blocks":  # 第40到79帧测试，两边各空10帧不用
         train = [i for i, frame in enumerate(frames) if not 30 <= frame.number < 90]
         return train, [i for i, frame in enumerate(frames) if 40 <= frame.number < 80]
@@ -148,28 +190,40 @@ def split(frames, protocol):
 
 
 class Field(v2.Transform):
-    """打分的视野，整个一块：掩码去掉四周50像素，596×420，正好是合法的输出；
+    """打分的视野，整个一块：掩码去掉四周border像素，再裁到合法的输出（U373是596×420）；
     图像镜像补边，凑足92像素的上下文"""
+    def __init__(self, border):
+        super().__init__()
+        self.border = border
+
     def transform(self, inpt, params):
         "掩码裁，图像补"
         h, w = inpt.shape[-2:]
+        size = [n - 2 * self.border for n in (h, w)]
+        size = [n - (n - 4) % 16 for n in size]
         if isinstance(inpt, tv_tensors.Mask):
-            return TF.crop(inpt, 50, 50, h - 100, w - 100)
-        return TF.pad(inpt, [42], padding_mode="reflect")
+            return TF.center_crop(inpt, size)
+        pad_y, pad_x = [(n + 184 - old) // 2 for n, old in zip(size, (h, w))]
+        return TF.pad(inpt, [pad_x, pad_y], padding_mode="reflect")
 
 
-def prepare(run):
-    "一次训练的`train_run`参数"
-    recipe, frames = recipe_of(run), find_frames(real_data())
+def prepare(run, workers=0):
+    "一次训练的`train_run`参数；workers：几个进程备数据"
+    recipe, data = recipe_of(run), DATA[run["data"]]
+    frames = find_frames(real_data(data.name))
     parts = recipes.prepare(recipe, frames, indices=split(frames, run["protocol"]))
     train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
+    if not data.cells:  # 内部的每个连通域是一个细胞
+        train.dataset.masks[:] = [ndimage.label(mask)[0] for mask in train.dataset.masks]
     sampler = RandomSampler(train, num_samples=run["steps"] // run["epochs"])
-    parts["train_dataloader"] = DataLoader(train, sampler=sampler)
+    parts["train_dataloader"] = DataLoader(
+        train, sampler=sampler, num_workers=workers,
+        persistent_workers=workers > 0, pin_memory=torch.cuda.is_available())
     # 逐轮测试的视野与打分的一样，漏标的细胞周围也不算，不管训练时算不算
     test.dataset.masks = list(test.dataset.masks)
-    ignore_unlabelled(test.dataset)
+    ignore_unlabelled(test.dataset, margin=data.border)
     if not recipe.resize:
-        view = [Field(), WithWeights(gap=False, w0=0, balance=False)]
+        view = [Field(data.border), WithWeights(gap=False, w0=0, balance=False)]
         test.dataset.transform = v2.Compose(view)
     return parts | dict(num_epochs=run["epochs"], decay=recipe.decay)
 
@@ -196,7 +250,7 @@ def frame_id(frame):
     return 1000 * int(frame.group) + frame.number
 
 
-def score_labels(frames, labels):
+def score_labels(frames, labels, border=50):
     "各帧的编号图写成一个结果文件夹，按挑战赛的办法打分"
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
@@ -207,36 +261,93 @@ def score_labels(frames, labels):
             Image.fromarray(found.astype("uint16")).save(tmp / f"RES/mask{number}.tif")
             (tmp / f"GT/SEG/man_seg{number}.tif").symlink_to(frame.mask.absolute())
             (tmp / f"GT/TRA/man_track{number}.tif").symlink_to(frame.marks.absolute())
-        return score_folder(tmp / "RES", tmp / "GT", border=50)
+        return score_folder(tmp / "RES", tmp / "GT", border=border)
 
 
-def score(model, test, run, average):
-    "测试帧的成绩"
-    images = [test.dataset.images[i] for i in test.indices]
-    labels = [label_instances(predict(model, image, run, average)) for image in images]
-    return score_labels([test.dataset.frames[i] for i in test.indices], labels)
+def predict_all(model, part, run, average=False):
+    "训练或测试的各帧，前景的概率"
+    return [predict(model, part.dataset.images[i], run, average) for i in part.indices]
 
 
-def execute(name, run):
-    "训练、打分、写JSON"
+def true_labels(part):
+    "训练或测试的各帧，真相的编号图"
+    return [np.maximum(part.dataset.masks[i], 0) for i in part.indices]
+
+
+def score_membranes(found, test):
+    "EM：内部的概率，06章的四种量法，和前景的IoU"
+    inside = [labels > 0 for labels in true_labels(test)]
+    v_rand, v_info = rand_info(found, inside)
+    return dict(iou=iou(np.stack(found) > 0.5, np.stack(inside)),
+                pixel_error=pixel_error(found, inside), rand_error=rand_error(found, inside),
+                V_rand=v_rand, V_info=v_info)
+
+
+def by_the_authors(probability):
+    "作者的脚本：概率过半，丢掉不超过500像素的连通域；不切开，不填洞"
+    labels = ndimage.label(probability > 0.5)[0]
+    small = np.bincount(labels.ravel()) <= 500
+    return np.where(small[labels], 0, labels)
+
+
+def choose_cutting(found, train, border):
+    "在训练的帧的预测上，挑SEG最高的neck和min_size"
+    truth, scores = true_labels(train), []
+    for neck, min_size in product(NECKS, SIZES):
+        cutting = dict(neck=neck, min_size=min_size)
+        labels = [label_instances(p, **cutting) for p in found]
+        scores.append((seg_measure(labels, truth, border), cutting))
+    return max(scores, key=lambda pair: pair[0])[1]
+
+
+def score(model, train, test, run):
+    "测试帧的成绩：默认的做法；主表的还有8种朝向平均，细胞的再有另两种切法"
+    data, main = DATA[run["data"]], run["change"] in (None, "long", "gpu")
+    frames = [test.dataset.frames[i] for i in test.indices]
+    found = dict(plain=predict_all(model, test, run))
+    if main:
+        found["average"] = predict_all(model, test, run, average=True)
+    if not data.cells:
+        return {way: score_membranes(maps, test) for way, maps in found.items()}
+
+    def score_cut(maps, cut=label_instances, **cutting):
+        return score_labels(frames, [cut(p, **cutting) for p in maps], data.border)
+
+    result = {way: score_cut(maps) for way, maps in found.items()}
+    if main:
+        cutting = choose_cutting(predict_all(model, train, run), train, data.border)
+        result["cutting"] = cutting
+        result["fitted"] = score_cut(found["plain"], **cutting)
+        result["authors"] = score_cut(found["average"], by_the_authors)
+    return result
+
+
+def execute(name, run, out=RESULTS / "reproduce", work=WORK, workers=0, precision="fp32"):
+    "训练、打分，写out里的JSON；练到一半的留在work里"
     keep_memory()
     set_seed(run["seed"])
-    parts = prepare(run)
+    parts = prepare(run, workers)
     model = parts["model"]
     train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
-    history = train_run(**parts, out=WORK / name, resume=True)  # 被打断的接着练
+    history = train_run(**parts, out=work / name, resume=True,  # 被打断的接着练
+                        precision=precision)
     start = time.perf_counter()
+    scores = score(model, train, test, run)
     result = run | dict(
         train_frames=len(train), test_frames=len(test), threads=torch.get_num_threads(),
-        plain=score(model, test, run, False), history=history)
-    if run["change"] in (None, "long"):
-        result["average"] = score(model, test, run, True)
+        device=device_name(model), precision=precision, history=history) | scores
     training = sum(row["seconds"] for row in history)
     result["seconds"] = training + time.perf_counter() - start
-    save(f"reproduce/{name}", result)
-    plain = result["plain"]
-    print(f"{name}：IoU {plain['iou']:.3f}，SEG {plain['SEG']:.3f}，DET {plain['DET']:.3f}；"
-          f"{result['seconds']:.0f}秒", flush=True)
+    save(out.resolve() / name, result)
+    shown = "，".join(f"{key} {value:.3f}" for key, value in scores["plain"].items()
+                     if isinstance(value, float))
+    print(f"{name}：{shown}；{result['seconds']:.0f}秒", flush=True)
+
+
+def device_name(model):
+    "网络在哪里：显卡的名字，或cpu"
+    device = next(model.parameters()).device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def spawn(name):

@@ -31,7 +31,7 @@ def pixel_iou(results, truths, marks, border):
 
 def main():
     "打分办法四种，脖子七种"
-    frames = find_frames(real_data(), "02")
+    frames = [frame for frame in find_frames(real_data()) if frame.group == "02"]
     dataset = SegmentationDataset(frames)
     model = UNet.from_pretrained(ROOT / "runs/reproduce" / RUN / "last")
     probabilities = [predict_image(model, image) for image in dataset.images]

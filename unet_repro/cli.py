@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['one_sentence', 'plain_errors', 'Source', 'unet_data', 'unet_doctor', 'Training', 'unet_train', 'unet_evaluate',
-           'unet_predict']
+           'unet_predict', 'unet_export']
 
 # %% ../nbs/07_cli.ipynb #50ff6197
 #| code-fold: true
@@ -28,6 +28,7 @@ from .doctor import check_dataset, diagnose, suspect_masks
 from .engine import checkpoint_activations, keep_memory, train_run, training_lock
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
+from .export import export_model, export_package, model_card
 from .files import fault, is_image, provenance, reason, replacing
 from .folders import OwnFrame, Reading, check_split, describe, find_own, read_as
 from .folders import split_frames, unpaired
@@ -214,12 +215,14 @@ class Source:
     images: str = None  # 自己的图像在哪个文件夹；写了它就不看--data
     masks: str = None  # 自己的掩码在哪个文件夹；不写就在--images里找
     kind: Literal["auto", "ids", "binary"] = "auto"  # 掩码里是细胞的编号，还是只分亮暗；auto自己看
-    classes: str = None  # 掩码里是类别：连背景共几类，或各类的名字，如背景,细胞,碎屑
+    classes: str = None  # 掩码里是类别：连背景共几类，或各类的名字，如背景,细胞,碎屑；或classes.txt
     colours: str = None  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False  # 掩码里亮的是背景
 
 def _class_names(text):
-    "`--classes`里各类的名字；只写了几类，名字就是编号"
+    "`--classes`里各类的名字；只写了几类，名字就是编号；写了文件，一行一个"
+    if text.endswith(".txt"):
+        text = ",".join(Path(text).read_text(encoding="utf-8-sig").split("\n")).rstrip(",")
     names = [name.strip() for name in re.split("[,，、]", text)]
     if len(names) == 1 and names[0].isdecimal():
         names = list(map(str, range(min(int(names[0]), 256))))
@@ -273,7 +276,7 @@ def unet_data(
     images: str = None,  # 自己的图像在哪个文件夹（check）
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
     kind: Literal["auto", "ids", "binary"] = "auto",  # 掩码里是细胞的编号，还是只分亮暗
-    classes: str = None,  # 掩码里是类别：几类，或各类的名字；导入时一个标签一类
+    classes: str = None,  # 掩码里是类别：几类，或各类的名字；导入时写auto，一个标签一类
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
 ):
@@ -286,7 +289,7 @@ def unet_data(
         if not (name and out):
             raise fault(ValueError, "导入要写两样", "unet_data import 标注的文件或文件夹 写到哪里")
         kind = "classes" if classes else "instances"
-        named = None if not classes or classes.isdecimal() else _class_names(classes)[1:]
+        named = None if classes in (None, "auto") else _class_names(classes)[1:]
         print(import_labels(name, out, kind, named))
     else:
         report = check_dataset(_checked(Source(name or Source.data, images, masks, kind,
@@ -333,7 +336,7 @@ class Training(Source):
     start: str = None  # 从这个模型的权重开始练；不写从头练
     width: int = 16  # 网络第0级的通道数，论文64
     epochs: int = 30  # 训练几轮
-    lr: float = None  # 学习率；不写用配方自己的
+    lr: float = None  # 学习率；不写用配方自己的，从模型起步时是它的十分之一
     decay: bool = False  # 学习率按余弦降到接近0，练得久时用
     seed: int = 42  # 随机种子
     out: str = "runs/train"  # 结果写到哪个文件夹
@@ -351,6 +354,12 @@ def _write_json(values, path):
     with replacing(path) as partial:
         text = json.dumps(values, ensure_ascii=False, indent=1)
         partial.write_text(text + "\n", encoding="utf-8")
+
+def _write_card(network, folder):
+    "训练写出的last旁边有成绩，就写上模型卡（11章）"
+    if folder.name == "last" and (folder.parent / "metrics.json").is_file():
+        with replacing(folder / "README.md") as partial:
+            partial.write_text(model_card(network, folder.parent), encoding="utf-8")
 
 def _keep_out(folder, option, *sources):
     "结果要有名字，不能写进模型的文件夹、数据的文件夹"
@@ -485,7 +494,8 @@ def _training_data(arguments, synthesize=False):
 def _prepare(arguments, frames, indices):
     "照参数备好网络、数据、损失、优化器；类别的名字和切细胞的数值跟着网络走"
     recipe, classes = RECIPES[arguments.recipe], _kinds(frames)
-    arguments.lr = recipe.lr if arguments.lr is None else arguments.lr
+    if arguments.lr is None:
+        arguments.lr = recipe.lr / 10 if arguments.start else recipe.lr
     recipe = replace(recipe, width=arguments.width, lr=arguments.lr, classes=classes)
     parts = prepare(recipe, frames, indices=indices, start=arguments.start)
     dataset = parts["test_dataloader"].dataset.dataset
@@ -563,6 +573,7 @@ def _write_run(arguments, parts, history, folder):
         each = "，".join(f"{name} {last[f'iou_{k}']:.3f}" for k, name in enumerate(names))
         scores = f"平均IoU {last['mean_iou']:.3f}（{each}）"
     _write_json(metrics, out / "metrics.json")
+    _write_card(model, out / "last")
     print(f"测试的{len(test)}帧：{scores}，共{metrics['seconds']:.0f}秒。"
           f"打开看：{out / 'prediction.png'}、{out / 'curves.png'}")
 
@@ -745,6 +756,7 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
         print("，".join(f"{name}={value:g}" for name, value in cuts.items()))
         print(scores_text(scores))
     _write_json(scores | cuts | provenance(), res / "scores.json")
+    _write_card(network, model)
 
 
 # %% ../nbs/07_cli.ipynb #0bbdeefa
@@ -939,4 +951,28 @@ def unet_predict(
     state.destroy_process_group()
     if failed:
         sys.exit(f"{len(failed)}张没做成" if state.is_main_process else 1)
+
+
+# %% ../nbs/07_cli.ipynb #0a7a0032
+@_command("model")
+def unet_export(
+    model: str,  # 模型文件夹，如runs/train/last
+    out: str = "model.zip",  # 写到哪里：.zip是BioImage Model Zoo的包，.onnx、.pt2是计算图
+    name: str = "U-Net cell segmentation",  # 包的名字，英文
+    authors: str = "anonymous",  # 作者，几个人的用逗号隔开
+    license: str = "CC-BY-4.0",  # 权重的许可，SPDX的写法
+):
+    "把模型导出给别的程序用"
+    folder, out = _find_model(model), Path(out)
+    network = UNet.from_pretrained(folder)
+    if out.exists():
+        raise fault(FileExistsError, f"{out}已经存在", "换一个--out，或先删掉它")
+    with contextlib.redirect_stderr(io.StringIO()):  # 导出器会打印几行英文
+        if out.suffix in (".onnx", ".pt2"):
+            export_model(network, out, whole=True)
+        else:
+            run = folder.parent if (folder.parent / "metrics.json").is_file() else None
+            people = tuple(person.strip() for person in re.split("[,，、]", authors))
+            export_package(network, out, name, people, license, run)
+    print(f"写好了{out}")
 

@@ -323,7 +323,7 @@ def self_test(browser):
         index = index.replace('quarto-btn-toggle', 'nothing').replace('lang="zh"', 'lang="en"')
         (docs/'index.html').write_text(index, encoding='utf-8')
         names = ['index.html', *(f'bad{i}.html' for i in range(len(BAD)))]
-        terms = {'甲乙丙丁戊': ('model', ''), 'UNet': ('cli', '')}
+        terms = {'龘靐齉爩': ('model', ''), 'UNet': ('cli', '')}
         bad, _ = browse(browser, docs, names, terms, [VIEWS[0], VIEWS[-1]])
     for i, what in enumerate(BAD):
         assert any(f'bad{i}.html' in problem and what in problem for problem in bad), what

@@ -199,11 +199,11 @@ def wrong_files(page, docs):
 
 
 def own_model(page, docs, folder, image):
-    "放一个自己的模型，再放一张图像"
-    page.locator('#file').set_input_files([folder/'model.onnx', folder/'model.json'])
-    wait(page, '模型换成了', 30)
-    page.locator('#file').set_input_files(image)
+    "把自己的模型和一张图像一起放进去"
+    page.locator('#file').set_input_files([folder/'model.onnx', folder/'model.json', image])
     wait(page, '预测完了')
+    page.locator('#name', has_text=image.name).wait_for()
+    page.locator('#model', has_text='model.onnx').wait_for(state='attached')
 
 
 def phone(browser, site, shot):

@@ -50,16 +50,19 @@ function say(text, bad = false) {
 
 // 模型
 
+// 网站上的一个文件的字节；取的时候按了停下、换了一张，就到此为止
 async function get(address) {
-  const answer = await fetch(new URL(address, import.meta.url));
+  const mine = turn, answer = await fetch(new URL(address, import.meta.url));
   if (!answer.ok) throw new Error(`网站上没有${address}，这一页没有建全`);
-  return answer;
+  const bytes = new Uint8Array(await answer.arrayBuffer());
+  if (mine !== turn) throw new Error("停下了");
+  return bytes;
 }
 
 async function defaultModel() {
   if (document.querySelector("[data-missing]")) throw new Error("这一页没有建全，见上面的说明");
-  const [onnx, card] = await Promise.all([get("model.onnx"), get("model.json")]);
-  return { bytes: new Uint8Array(await onnx.arrayBuffer()), card: check(await card.text()), name: $("model").textContent };
+  const [bytes, card] = await Promise.all([get("model.onnx"), get("model.json")]);
+  return { bytes, card: check(new TextDecoder().decode(card)), name: $("model").textContent };
 }
 
 // model.json的文字变成卡片；不对就说缺什么
@@ -84,16 +87,21 @@ async function useModel(onnx, json) {
   if (!onnx || !json) {
     throw new Error(`只有${(onnx ?? json).name}。model.onnx与model.json要一起放进来`);
   }
-  const card = check(await json.text());
+  const card = check(await json.text()), before = model;
   model = { bytes: new Uint8Array(await onnx.arrayBuffer()), card, name: onnx.name };
-  engine = null;
-  await load();
+  try {
+    await load();
+  } catch (error) {
+    model = before;  // 还用原来的
+    throw error;
+  }
   $("model").textContent = model.name;
 }
 
 async function load() {
   model ??= await defaultModel();
   if (engine === model) return;
+  engine = null;
   await ask("model", { bytes: model.bytes, card: model.card });
   engine = model;
   $("threshold").value = model.card.threshold ?? .5;
@@ -131,6 +139,7 @@ function abandonIfBusy() {
 
 async function open(bytes, title) {
   say("在读图像……");
+  image = null;
   image = (await ask("image", { bytes })).image;
   name = title.replace(/\.[^.]*$/, "");
   $("name").textContent = `${title}：${image.w}×${image.h}像素，${image.bits}位${image.channels === 3 ? "RGB" : "灰度"}`;
@@ -223,14 +232,18 @@ function save(part, ending) {
 
 async function take(files) {
   const ends = (ending) => files.find((file) => file.name.toLowerCase().endsWith(ending));
+  const pictures = files.filter((file) => !/\.(onnx|json)$/i.test(file.name));
+  let ready = true;
   if (ends(".onnx") || ends(".json")) {
+    ready = false;
     await run(async () => {
       await useModel(ends(".onnx"), ends(".json"));
       say(`模型换成了${model.name}。`);
-      if (image) await predict();
+      ready = true;
+      if (image && !pictures.length) await predict();
     });
   }
-  const pictures = files.filter((file) => !/\.(onnx|json)$/i.test(file.name));
+  if (!ready) return;
   if (pictures.length > 1) say("一次放一张图像；一个文件夹的图像用命令unet_predict", true);
   if (pictures.length === 1) await run(async () => open(new Uint8Array(await pictures[0].arrayBuffer()), pictures[0].name));
 }
@@ -248,8 +261,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 }
 for (const button of document.querySelectorAll("#samples button")) {
   button.addEventListener("click", () => run(async () => {
-    const answer = await get(button.dataset.file);
-    await open(new Uint8Array(await answer.arrayBuffer()), button.dataset.file);
+    await open(await get(button.dataset.file), button.dataset.file);
   }));
 }
 $("stop").addEventListener("click", () => {

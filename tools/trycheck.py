@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from browse import ROOT, Ears, serve, start
+from browse import LOOK, ROOT, Ears, serve, start
 from PIL import Image
 from scipy import ndimage
 from trypage import build
@@ -146,10 +146,10 @@ def samples(page, docs, model):
 
 def sliders(page):
     "三个数一动，细胞就重新分"
-    for name, value in (('minSize', 1000), ('threshold', .98)):
+    for name, value in (('minSize', 5000), ('threshold', .02)):
         before = page.locator('#count').inner_text()
         page.locator(f'#{name}').fill(str(value))
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(600)
         if page.locator('#count').inner_text() == before:
             yield f'动了{name}，细胞没有变'
 
@@ -218,6 +218,8 @@ def phone(browser, site, shot):
         width = page.evaluate('document.documentElement.scrollWidth')
         if width > 390:
             yield f'手机上要横着滚：{width}像素'
+        for problem in page.evaluate(f'{LOOK}\nlook()')['bad']:
+            yield f'手机上，{scheme}：{problem}'
         if shot:
             page.screenshot(path=f'{shot}-{scheme}.png', full_page=True)
         context.close()

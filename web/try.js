@@ -107,7 +107,7 @@ async function load() {
   $("threshold").value = model.card.threshold ?? .5;
   $("neck").value = model.card.neck ?? .7;
   const least = model.card.min_size ?? 100;
-  $("minSize").max = Math.max(1000, 4 * least);
+  $("minSize").max = Math.max(5000, 4 * least);
   $("minSize").value = least;
   const classes = model.card.out_channels, names = model.card.classes ?? [];
   $("whichRow").hidden = classes < 3;
@@ -210,7 +210,7 @@ function draw() {
   Object.assign(canvas, { width: w, height: h });
   const context = canvas.getContext("2d"), picture = context.createImageData(w, h), rgba = picture.data;
   const colours = Array.from({ length: found.count + 1 }, (_, id) => colour(id));
-  const thick = Math.max(1, Math.round(Math.max(w, h) / 450)), outline = $("outline").checked;
+  const thick = Math.max(1, Math.round(Math.max(w, h) / 350)), outline = $("outline").checked;
   for (let i = 0; i < w * h; i++) {
     const edge = outline && labels[i] && onEdge(labels, w, h, i, thick) && colours[labels[i]];
     for (let c = 0; c < 3; c++) rgba[4 * i + c] = edge ? edge[c] : grey[channels === 3 ? 3 * i + c : i];

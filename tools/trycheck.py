@@ -1,4 +1,4 @@
-"""在真正的 Chromium 里用“在网页里试”：细胞与 Python 的一样，坏文件说得清，停得下，手机上不用横着滚。
+"""在真正的 Chromium 里用“在网页里试”：细胞与 Python 的一样，坏文件说得清，停得下，手机上看得全。
 
 --more：再试一个补零、多类、RGB 的模型（要导出一次，慢）。
 """
@@ -35,7 +35,8 @@ DECODE = """async ([folder, files]) => {
     const get = async (name) => new Uint8Array(await (await fetch(folder + name)).arrayBuffer());
     try {
       const image = await readImage(await get(name)), data = image.data;
-      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength), wanted = await get(expected);
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      const wanted = await get(expected);
       const same = image.w === w && image.channels === channels && bytes.length === wanted.length
         && bytes.every((v, i) => v === wanted[i]);
       if (!same) wrong.push(name);
@@ -68,8 +69,9 @@ def pictures(docs):
     "各种写法的 TIFF、PNG，和里面的像素；返回给浏览器的单子"
     rng, files = np.random.default_rng(1), []
     ways = [
-        dict(), dict(byteorder='>'), dict(compression='lzw'), dict(compression='lzw', byteorder='>'),
-        dict(compression='lzw', predictor=True), dict(compression='lzw', predictor=True, byteorder='>'),
+        dict(), dict(byteorder='>'), dict(compression='lzw'),
+        dict(compression='lzw', byteorder='>'), dict(compression='lzw', predictor=True),
+        dict(compression='lzw', predictor=True, byteorder='>'),
         dict(tile=(64, 48)), dict(tile=(64, 48), compression='lzw', predictor=True),
         dict(rowsperstrip=7), dict(rowsperstrip=7, compression='lzw'), dict(compression='deflate'),
         dict(compression='packbits'), dict(photometric='miniswhite'), dict(planarconfig='separate'),
@@ -85,8 +87,8 @@ def pictures(docs):
             image.tofile(docs/f'{stem}.raw')
             for i, way in enumerate(ways):
                 colour = dict(photometric='rgb' if channels == 3 else 'minisblack') | way
-                if channels == (1 if 'planarconfig' in way else 3) and {'photometric', 'planarconfig'} & {*way}:
-                    continue
+                if way.keys() & {'photometric' if channels == 3 else 'planarconfig'}:
+                    continue  # 白为零的只有灰度，分面的只有RGB
                 stored = image if way.get('photometric') != 'miniswhite' else ~image
                 if 'planarconfig' in way:
                     stored = np.moveaxis(stored, -1, 0)
@@ -172,7 +174,8 @@ def large(page, docs):
     if not 0 < share < 1:
         yield f'进度是{share}'
     wait(page, '预测完了', 90)
-    print(f'  2048×2048：{page.locator("#count").inner_text()}；{page.locator("#said").inner_text()}')
+    said = [page.locator(place).inner_text() for place in ('#count', '#said')]
+    print(f'  2048×2048：{"；".join(said)}')
 
 
 def wrong_files(page, docs):
@@ -181,14 +184,17 @@ def wrong_files(page, docs):
     tifffile.imwrite(docs/'float.tif', np.zeros((50, 60), np.float32))
     for name, content in [
             ('cut.tif', good[:len(good) // 3]), ('text.tif', b'hello'), ('head.tif', b'II*\0'),
-            ('text.png', b'\x89PNG\r\n\x1a\n' + bytes(9)), ('text.jpg', b'hello'), ('empty.png', b''),
+            ('text.png', b'\x89PNG\r\n\x1a\n' + bytes(9)), ('text.jpg', b'hello'),
+            ('empty.png', b''),
             ('bad.onnx', b'hello'), ('bad.json', b'{')]:
         (docs/name).write_bytes(content)
     card = docs/'try'/'model.json'
     for names, word in [
-            (['cut.tif'], '完整'), (['text.tif'], '认不出'), (['head.tif'], '完整'), (['text.png'], '完整'),
+            (['cut.tif'], '完整'), (['text.tif'], '认不出'), (['head.tif'], '完整'),
+            (['text.png'], '完整'),
             (['text.jpg'], '认不出'), (['empty.png'], '认不出'), (['float.tif'], '浮点'),
-            (['bad.onnx'], '一起放'), (['bad.onnx', 'bad.json'], '不是JSON'), (['bad.onnx', card], '读不了这个模型'),
+            (['bad.onnx'], '一起放'), (['bad.onnx', 'bad.json'], '不是JSON'),
+            (['bad.onnx', card], '读不了这个模型'),
             (['large.tif', 'float.tif'], '一次放一张')]:
         page.evaluate('document.querySelector("#said").textContent = ""')
         page.locator('#file').set_input_files([docs/name for name in names])
@@ -209,7 +215,9 @@ def own_model(page, docs, folder, image):
 def phone(browser, site, shot):
     "手机那么窄，浅色深色：不横着滚"
     for scheme in ('light', 'dark'):
-        context = browser.new_context(viewport=dict(width=390, height=844), color_scheme=scheme, has_touch=True)
+        viewport = dict(width=390, height=844)
+        context = browser.new_context(
+            viewport=viewport, color_scheme=scheme, has_touch=True)
         page = context.new_page()
         page.goto(site + 'try.html')
         page.locator('[data-file="sample2.png"]').tap()

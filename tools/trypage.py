@@ -71,14 +71,13 @@ def engine(out):
             partial.write_bytes(content)
             os.replace(partial, package)
         except OSError as e:
-            return f'下载不了（{type(e).__name__}）'
+            return f'计算引擎下载不了（{type(e).__name__}）'
         if not right(package):
             package.unlink()
-            return '下载的包校验值不符，已删除'
+            return '下载的计算引擎校验值不符，已删除'
     with tarfile.open(package) as tar:
         for name, new in ENGINE.items():
             (out/new).write_bytes(tar.extractfile(f'package/dist/{name}').read())
-    (out/'LICENSE.txt').write_text(MIT, encoding='utf-8')
     return None
 
 
@@ -135,7 +134,8 @@ def samples(out):
             Image.fromarray(image).save(out/name, optimize=True)
             buttons.append(
                 f'<button type="button" data-file="{name}"><img src="try/{name}" '
-                f'width="{size[1]}" height="{size[0]}" alt="第{i}张合成的相差显微图像">合成{i}</button>')
+                f'width="{size[1]}" height="{size[0]}" '
+                f'alt="第{i}张合成的相差显微图像">合成{i}</button>')
     return ''.join(buttons)
 
 
@@ -144,8 +144,9 @@ def notice(reasons):
     if not reasons:
         return ''
     return (
-        f'<p class="notice" data-missing="yes">这一页没有建全：{"；".join(reasons)}。补上的办法：'
-        f'下载<a href="{URL}">onnxruntime-web-{VERSION}.tgz</a>，放进<code>~/.cache/unet_repro</code>；'
+        f'<p class="notice" data-missing="yes">这一页没有建全：{"；".join(reasons)}。'
+        f'补上的办法：下载<a href="{URL}">onnxruntime-web-{VERSION}.tgz</a>，'
+        '放进<code>~/.cache/unet_repro</code>；'
         "<code>pip install -e '.[dev]'</code>；再运行<code>make docs</code>。</p>")
 
 
@@ -160,10 +161,10 @@ def build(docs, folder=ROOT/'models'/'synthetic'):
     if not (docs/'favicon.svg').exists():
         shutil.copy2(ROOT/'nbs'/'favicon.svg', docs)
     missing = [reason for reason in (engine(out), model(out, folder)) if reason]
-    if not (out/'LICENSE.txt').exists():
-        (out/'LICENSE.txt').write_text(MIT, encoding='utf-8')
+    (out/'LICENSE.txt').write_text(MIT, encoding='utf-8')
     page = (WEB/'try.html').read_text(encoding='utf-8').format(
-        notice=notice(missing), samples=samples(out), version=VERSION, model=f'models/{folder.name}')
+        notice=notice(missing), samples=samples(out), version=VERSION,
+        model=f'models/{folder.name}')
     (docs/'try.html').write_text(page, encoding='utf-8')
     return missing
 

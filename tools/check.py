@@ -47,6 +47,8 @@ def whole():
         Step('看网站的工具自己没有坏', '改正 tools/browse.py', ['browse.py', '--self-test'],
              needs='docs.py'),
         Step('在浏览器里，网站的每一页都看得、用得', FOLLOW, ['browse.py'], needs='docs.py'),
+        Step('在网页里试：细胞与Python的一样，坏文件说得清，停得下', FOLLOW, ['trycheck.py'],
+             needs='docs.py'),
         Step('坏的输入都说得清', '改正代码；tools/fuzz.py --show 列出每一处', ['fuzz.py']),
     ]
     return [notebooks], others

@@ -18,6 +18,7 @@ from nbdev.config import get_config
 from nbdev.doclinks import NbdevLookup
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
+from trypage import build as build_try
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT/'_docs'
@@ -368,6 +369,8 @@ def main():
         proc, names = prepare()
         render(proc, '--quarto' in sys.argv)
         finish(DOCS, names)
+        for problem in build_try(DOCS):
+            print(f'  try.html：{problem}')
         bad = list(check_links(names))
     for problem in bad:
         print(f'  {problem}')

@@ -81,17 +81,6 @@ def engine(out):
     return None
 
 
-def card(model):
-    "model.json：网络怎样接图像，和怎样分细胞"
-    from unet_repro.predict import cutting
-    config = dict(
-        in_channels=model.in_channels, out_channels=model.head.out_channels, depth=model.depth,
-        padding=model.padding, value_range=list(model.value_range), **cutting(model))
-    if 'classes' in model.about:
-        config['classes'] = model.about['classes']
-    return config
-
-
 def key(folder):
     "导出的模型由什么定：权重、导出和网络的代码、torch 的版本"
     import torch
@@ -104,7 +93,7 @@ def key(folder):
 
 def model(out, folder):
     "把folder里的模型导出到 out；导出慢，存一份在缓存里。缺少导出的库时返回原因"
-    from unet_repro.export import export_model
+    from unet_repro.export import describe_model, export_model
     from unet_repro.model import UNet
     net, saved = UNet.from_pretrained(folder), CACHE/f'model-{key(folder)}.onnx'
     if not saved.exists():
@@ -115,8 +104,9 @@ def model(out, folder):
         except ImportError as e:
             return f'导出模型缺少{e.name}'
         os.replace(partial, saved)
+        partial.with_suffix('.json').unlink()
     shutil.copy2(saved, out/'model.onnx')
-    text = json.dumps(card(net), ensure_ascii=False, indent=1)
+    text = json.dumps(describe_model(net), ensure_ascii=False, indent=1)
     (out/'model.json').write_text(text, encoding='utf-8')
     return None
 

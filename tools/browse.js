@@ -21,7 +21,7 @@ async function look() {
 
   // 图：不放大，不变形；比正文宽的缩到正文宽；是文件，用到才取，先留好地方
   for (const e of figures) {
-    const box = e.getBoundingClientRect(), frame = e.closest("figure > *, td, .cell-output-display, p, div, main"), own = +e.getAttribute("width") || e.naturalWidth;
+    const box = e.getBoundingClientRect(), frame = e.closest("figure > *, td, button, .cell-output-display, p, div, main"), own = +e.getAttribute("width") || e.naturalWidth;
     const style = getComputedStyle(frame), column = frame.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
     const width = Math.min(own, column), height = width * e.naturalHeight / e.naturalWidth;
     if (!e.alt) bad.push(`图没有说明：${e.src.slice(0, 40)}`);

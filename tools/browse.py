@@ -36,7 +36,7 @@ TERMS = {  # 搜什么 → 第一个结果在哪一页，标题里有什么
     'SEG是什么': ('evaluate', 'SEG'),
     '自己的图像': ('own', '自己的图像'), '崩溃': ('engine', '接着练'),
     '多卡': ('engine', '几个进程'), '测试分数高': ('faq', '高得可疑'),
-    'loss 不降': ('faq', '损失不降'), '分水岭': ('predict', '从概率到细胞'),
+    'loss 不降': ('faq', '损失不降'), '分水岭': ('predict', '分水岭'),
 }
 COUNTS = ('requests', 'figures', 'formulas', 'texts')
 

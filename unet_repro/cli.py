@@ -148,10 +148,20 @@ def _from_command_line(function, docs, positional):
         print(f"{function.__name__}：{error}", file=sys.stderr)
         sys.exit(2)
 
+def _docs(function):
+    "参数的类型、缺省、注释；dataclass继承来的，注释在上一级"
+    options = dict(full=True, returns=False, eval_str=True)
+    docs = dict(docments(function, **options))
+    for base in getattr(function, "__mro__", ())[1:-1]:
+        for name, doc in docments(base, **options).items():
+            if docs[name].docment is None:
+                docs[name] = doc
+    return docs
+
 def _command(*positional, arguments=None, again="再运行同一条命令，从头来"):
     "函数变成命令：`positional`不带`--`；`arguments`是装参数的dataclass，不写就看签名"
     def decorate(function):
-        docs = dict(docments(arguments or function, full=True, returns=False, eval_str=True))
+        docs = _docs(arguments or function)
 
         @functools.wraps(function)
         def run(*args, **kwargs):
@@ -245,6 +255,9 @@ def _find_frames(source, synthesize=False):
         folders = [Path(folder) for folder in (source.images, source.masks) if folder]
         return find_own(source.images, source.masks, reading), folders
     folder = find_data(source.data, synthesize=synthesize)
+    if (folder / "classes.txt").is_file() and not source.classes:  # unet_data import写的
+        source.classes = ",".join(_class_names(str(folder / "classes.txt")))
+        reading = _reading(source)
     if not any(folder.glob("[0-9][0-9]")):
         return find_own(folder, reading=reading), [folder]
     frames = find_frames(folder)
@@ -261,9 +274,24 @@ def _kinds(frames):
 # %% ../nbs/07_cli.ipynb #0a7a0004
 def _checked(source):
     "体检、看病看什么：挑战赛的摆法是文件夹，别的是找到的帧"
-    if not source.images and _reading(source) == Reading():
-        return find_data(source.data, synthesize=False)
+    if not source.images and not source.masks and _reading(source) == Reading():
+        folder = find_data(source.data, synthesize=False)
+        if not (folder / "classes.txt").is_file():
+            return folder
     return _find_frames(source)[0]
+
+def _say_reading(frames, masks, folders):
+    "自己的图像：掩码读成了什么，哪些没有用上"
+    if not isinstance(frames[0], OwnFrame):
+        return
+    print(describe(frames, masks))
+    spare = unpaired(folders[0], frames)
+    if spare:
+        print(f"注意：{folders[0]}里有{len(spare)}张图像没有掩码，没有用上，如{spare[0].name}")
+    files = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
+    junk = [file for file in files if file.name.startswith(".") or file.name == "Thumbs.db"]
+    if junk:
+        print(f"跳过了{len(junk)}个系统留下的文件，如{junk[0].name}")
 
 
 # %% ../nbs/07_cli.ipynb #ed8082d5
@@ -281,6 +309,8 @@ def unet_data(
     invert: bool = False,  # 掩码里亮的是背景
 ):
     "准备数据：下载挑战赛的数据、合成一套、检查一套、导入别的软件画的标注"
+    if out and action != "import":
+        raise fault(ValueError, f"不认识的参数{out}", "只有import写两样")
     if action == "download":
         print(download_ctc(name or "PhC-C2DH-U373"))
     elif action == "synthetic":
@@ -288,15 +318,23 @@ def unet_data(
     elif action == "import":
         if not (name and out):
             raise fault(ValueError, "导入要写两样", "unet_data import 标注的文件或文件夹 写到哪里")
-        kind = "classes" if classes else "instances"
+        spare = dict(images=images, masks=masks, colours=colours, invert=invert)
+        unused = [key for key, value in spare.items() if value]
+        if unused:
+            raise fault(ValueError, f"导入不看--{'、--'.join(unused)}", "去掉它们")
+        if classes and classes.isdecimal():
+            raise fault(ValueError, f"导入的类有名字，不写几类（{classes}）",
+                        "写--classes auto，一个标签一类；或写出各类的名字，第一个是背景")
         named = None if classes in (None, "auto") else _class_names(classes)[1:]
-        print(import_labels(name, out, kind, named))
+        print(import_labels(name, out, "classes" if classes else "instances", named))
     else:
-        report = check_dataset(_checked(Source(name or Source.data, images, masks, kind,
-                                               classes, colours, invert)))
+        source = Source(name or Source.data, images, masks, kind, classes, colours, invert)
+        report = check_dataset(_checked(source))
         print(report)
         if report.problems:
             sys.exit(1)
+        frames, folders = _find_frames(source)
+        _say_reading(frames, [frame.read()[1] for frame in frames], folders)
 
 
 # %% ../nbs/07_cli.ipynb #082347e5
@@ -491,16 +529,33 @@ def _training_data(arguments, synthesize=False):
     numbers = range(len(frames) + len(tests))
     return frames + tests, (numbers[:len(frames)], numbers[len(frames):]), folders + others
 
+def _check_start(start, names):
+    "起步的模型与现在的类同一套名字、次序却不同，输出层会张冠李戴"
+    old = UNet.from_pretrained(start).about.get("classes")
+    if old and names and old != names and sorted(old) == sorted(names):
+        raise fault(ValueError, f"{start}的类是{'、'.join(old)}，现在是{'、'.join(names)}",
+                    "次序要一样：--classes照原来的次序写，掩码的颜色或编号也照它", "classes")
+
+def _find_model(model):
+    "模型文件夹；给的是训练写出的文件夹，就用里面的last"
+    folder = Path(model)
+    inside = (folder / "last").is_dir() and not (folder / "config.json").exists()
+    return folder / "last" if inside else folder
+
 def _prepare(arguments, frames, indices):
     "照参数备好网络、数据、损失、优化器；类别的名字和切细胞的数值跟着网络走"
     recipe, classes = RECIPES[arguments.recipe], _kinds(frames)
     if arguments.lr is None:
         arguments.lr = recipe.lr / 10 if arguments.start else recipe.lr
     recipe = replace(recipe, width=arguments.width, lr=arguments.lr, classes=classes)
+    names = _class_names(arguments.classes or str(classes)) if classes else None
+    if arguments.start:
+        arguments.start = str(_find_model(arguments.start))
+        _check_start(arguments.start, names)
     parts = prepare(recipe, frames, indices=indices, start=arguments.start)
+    arguments.width = parts["model"].head.in_channels
     dataset = parts["test_dataloader"].dataset.dataset
     if classes:
-        names = _class_names(arguments.classes or str(classes))
         parts["model"].about = dict(classes=names)
         return parts | dict(evaluate=evaluate_classes)
     parts["model"].about = fit_cutting([np.maximum(dataset.masks[i], 0) for i in indices[0]])
@@ -512,16 +567,17 @@ def _introduce(folders, frames, indices, parts):
     train, test = indices
     lines = check_split([frames[i] for i in train], [frames[i] for i in test])
     print(*lines, sep="\n注意：")
-    if isinstance(frames[0], OwnFrame):
-        print(describe(frames, dataset.masks))
-        spare = unpaired(folders[0], frames)
-        if spare:
-            print(f"注意：{folders[0]}里有{len(spare)}张图像没有掩码，没有用上，如{spare[0].name}")
+    _say_reading(frames, dataset.masks, folders)
     weights = sum(weight.numel() for weight in parts["model"].parameters())
     print(f"网络{weights:,}个参数")
     if not _kinds(frames):
         for part in indices:
             _warn_masks(dataset, part)
+        return
+    seen = set().union(*(np.unique(dataset.masks[i]).tolist() for i in train))
+    absent = sorted(set(range(_kinds(frames))) - seen)
+    if absent:
+        print(f"注意：训练的帧里没有第{'、'.join(map(str, absent))}类，学不到它；换一种划分")
 
 def _warn_masks(dataset, part):
     "看一眼这几帧的掩码：肯定不对的报`ValueError`，可疑的说一声"
@@ -583,6 +639,8 @@ def _write_run(arguments, parts, history, folder):
 def unet_train(**given):
     "训练U-Net，在留出的帧上测试"
     arguments, digest = _resumed(given) if given.get("resume") else (Training(**given), None)
+    if arguments.start and "width" in given and not digest:
+        raise fault(ValueError, "从模型起步，宽度照模型的", "去掉--width，或去掉--start从头练")
     state = PartialState(cpu=not torch.accelerator.is_available())
     quiet = contextlib.nullcontext() if state.is_main_process else contextlib.redirect_stdout(None)
     with quiet:  # 只有一个进程说话
@@ -605,12 +663,6 @@ def unet_train(**given):
 
 
 # %% ../nbs/07_cli.ipynb #560c9363
-def _find_model(model):
-    "模型文件夹；给的是训练写出的文件夹，就用里面的last"
-    folder = Path(model)
-    inside = (folder / "last").is_dir() and not (folder / "config.json").exists()
-    return folder / "last" if inside else folder
-
 def _held_out(model, source, test_seq):
     "评哪些帧：写明了自己的图像的，是它的全部；没写的，是训练时留出的那一段或那几帧"
     trained = None
@@ -643,7 +695,7 @@ def _claim(folder, owner):
     except ValueError:
         made = {}
     if any(folder.glob("*.tif")) and made != owner:
-        raise fault(FileExistsError, f"{folder}里已有别处来的结果，不盖掉",
+        raise fault(FileExistsError, f"{folder}里已有别的模型、别的数据的结果，不盖掉",
                     "用--res换一个文件夹，或先删掉它；只想给它打分，写--gt和--res，不写模型")
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(owner, record)
@@ -735,10 +787,16 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     cuts, names = cutting(network, **cuts), network.about.get("classes")
     if names and not (source.classes or source.colours):
         source.classes = str(len(names))
+    given = _class_names(source.classes) if source.classes else names
+    if names and given not in (names, list(map(str, range(len(names))))):
+        print(f"注意：类的名字照模型的：{'、'.join(names)}")
     frames, folders, seq = _held_out(model, source, test_seq)
     _check_kinds(names, frames)
     res = Path(res or model.parent / f"{seq or 'test'}_RES")
     _keep_out(res, "--res", *folders)
+    if (res / "args.json").exists():
+        raise fault(ValueError, f"--res {res}是训练的文件夹，结果会和它混在一起",
+                    "用--res换一个文件夹")
     field_of_interest(frames[0].read()[0].shape[:2], border)  # 去光了，现在就说
     where = "、".join(map(str, folders)) + (f"，序列{seq}" if seq else "")
     print(f"数据{where}，{len(frames)}帧有真相")
@@ -967,6 +1025,8 @@ def unet_export(
     network = UNet.from_pretrained(folder)
     if out.exists():
         raise fault(FileExistsError, f"{out}已经存在", "换一个--out，或先删掉它")
+    if out.suffix not in (".zip", ".onnx", ".pt2"):
+        raise fault(ValueError, f"{out}的扩展名不认识", "要.zip、.onnx或.pt2")
     with contextlib.redirect_stderr(io.StringIO()):  # 导出器会打印几行英文
         if out.suffix in (".onnx", ".pt2"):
             export_model(network, out, whole=True)

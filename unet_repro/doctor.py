@@ -19,11 +19,11 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 from ._modidx import d as _index
-from .data import SegmentationDataset, Tile, _numbered, find_frames
+from .data import SegmentationDataset, _numbered, find_frames
 from .evaluate import count_errors, iou, match_objects, rand_info
 from .files import ENTRIES, fault, image_files, is_copy, moved, read_image, read_mask
 from .folders import find_own, identical, split_frames
-from .model import UNet, input_size
+from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
 from .recipe import fit_window
 
@@ -204,7 +204,8 @@ def _suspicion(name, masks):
     share = np.mean([(mask > 0).mean() for mask in masks])
     if 2 * sum(map(_is_inverted, masks)) > len(masks):
         return Finding(f"{name}的掩码像是颠倒了：前景占{share:.0%}，连成一片，0却是一个个圆块",
-                       "0要是背景；颠倒了，就把0与非0对换，再给每个细胞一个编号", "zero")
+                       "0要是背景：加上--invert（写了的，去掉它），或把0与非0对换，"
+                       "再给每个细胞一个编号", "zero")
     ids = [np.unique(mask[mask > 0]) for mask in masks]
     parts = [_parts_per_id(mask) for mask in masks]
     one = sum(len(i) == 1 and (i[0] == 255 or n > 1) for i, n in zip(ids, parts))
@@ -328,10 +329,9 @@ def check_dataset(
     return report
 
 def _open_all(frames):
-    "像训练那样打开一遍：窗口照最小的图像"
-    sizes = [read_mask(frame.mask, frame.page).shape for frame in frames]
-    window = fit_window(sizes)
-    SegmentationDataset(frames, Tile(input_size(window), window))
+    "像训练那样打开一遍；最小的图像放不放得下一个窗口"
+    dataset = SegmentationDataset(frames, lambda *pair: pair)
+    fit_window([mask.shape for mask in dataset.masks])
 
 def _look(report):
     "文件夹里的各组文件，和一列帧；挑战赛的摆法要看配不上的，就没有帧"

@@ -329,8 +329,8 @@ def read_mask(
 
 # %% ../nbs/15_files.ipynb #a556734c
 _IMAGE = re.compile(r"(?i)[^.].*\.(tiff?|png|jpe?g|bmp)")
-_MASK_WORDS = "masks?|labels?|seg|segmentation|gt|groundtruth|annotations?"
-_IMAGE_WORDS = "images?|imgs?|raw"
+_MASK_WORDS = "masks?|labels?|seg|segmentation|gt|groundtruth|annotations?|掩码|标签|标注"
+_IMAGE_WORDS = "images?|imgs?|raw|图像|图片|原图"
 
 def is_image(
     file: Path,  # 路径，看名字

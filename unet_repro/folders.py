@@ -125,6 +125,10 @@ def _settle(reading, masks):
         return _settle_colours(reading, counts, where)
     if reading.classes:
         return _settle_classes(reading, values, where)
+    if reading.kind == "binary" and len(values) > 2 and values[-1] < 128:
+        raise fault(ValueError, f"掩码里有{len(values)}种值，最大才{values[-1]}，像是编号，"
+                    "不分亮暗",
+                    "去掉kind=\"binary\"：大于0的就是前景，每个编号一个细胞", "mask255")
     if reading.kind == "binary" or reading.kind == "auto" and len(values) == 2:
         return replace(reading, kind="binary", values=(values[0], values[-1]))
     if reading.invert:
@@ -325,7 +329,7 @@ def identical(
     digests = {file: hashlib.sha256(file.read_bytes()).digest() for file in files}
     known = {(digests[frame.image], frame.page): frame for frame in frames}
     pairs = [(known.get((digests[other.image], other.page)), other) for other in others]
-    return [(frame, other) for frame, other in pairs if frame and frame != other]
+    return [(frame, other) for frame, other in pairs if frame and frame is not other]
 
 def _side(frames):
     "一边的帧数和组"

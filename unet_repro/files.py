@@ -304,10 +304,15 @@ def read_image(
     return image
 
 # %% ../nbs/15_files.ipynb #63e92e0c
+def _compact(ids):
+    "编号存成放得下的小类型：int16，或int32；都容得下-1"
+    small = ids.size == 0 or ids.max() < 2**15
+    return ids.astype(np.int16 if small else np.int32)
+
 def read_mask(
     path: Path,  # 整数掩码文件
     page: int | None = None,  # 多页的TIFF：第几页，从0数
-) -> np.ndarray:  # `(H, W)` int32，0是背景，其余是细胞编号
+) -> np.ndarray:  # `(H, W)` int16，编号大时int32；0是背景，其余是细胞编号
     "读一张实例掩码；读不了或类型不对时报`OSError`或`ValueError`"
     path = Path(path)
     mask, meaning, _ = _decode(path, page)
@@ -325,7 +330,7 @@ def read_mask(
     if mask.size and mask.max() > np.iinfo(np.int32).max:  # 号码太大，重新编
         numbers = np.unique(np.append(mask, 0), return_inverse=True)[1]
         mask = numbers[:-1].reshape(mask.shape)
-    return mask.astype(np.int32)
+    return _compact(mask)
 
 # %% ../nbs/15_files.ipynb #a556734c
 _IMAGE = re.compile(r"(?i)[^.].*\.(tiff?|png|jpe?g|bmp)")

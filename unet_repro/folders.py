@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 from .data import Frame
-from .files import _decode, fault, image_files, is_mask, pair_files, plain_layout
-from .files import read_image, read_mask
+from .files import _compact, _decode, fault, image_files, is_mask, pair_files
+from .files import plain_layout, read_image, read_mask
 
 # %% ../nbs/17_folders.ipynb #0ca42ba1
 _KINDS = ("auto", "ids", "binary", "classes", "colours")
@@ -179,7 +179,7 @@ def read_labels(
     path: Path,  # 掩码文件
     reading: Reading,  # 补全了的读法，即`find_own`给的帧带着的
     page: int | None = None,  # 堆栈的第几页
-) -> np.ndarray:  # `(H, W)` int32：细胞的编号或类别，0是背景
+) -> np.ndarray:  # `(H, W)` int16或int32：细胞的编号或类别，0是背景
     "按读法读一张掩码；有没说过的值就报`ValueError`"
     if reading.kind == "ids":
         return read_mask(path, page)
@@ -188,7 +188,7 @@ def read_labels(
         raise fault(ValueError, f"{path}有颜色，别的掩码却没有", "统一成一种写法", "own")
     if reading.kind == "binary":
         bright = pixels > sum(reading.values) / 2
-        return ndimage.label(bright != reading.invert)[0]
+        return _compact(ndimage.label(bright != reading.invert)[0])
     order = np.argsort(reading.values)
     values = np.array(reading.values)[order]
     place = np.searchsorted(values, pixels).clip(max=len(values) - 1)
@@ -200,7 +200,7 @@ def read_labels(
                     "没有说过它是哪一类",
                     f"说过的是{_names(values) if coloured else '、'.join(map(str, values))}；"
                     "添上它，或改掩码（抗锯齿、有损压缩会造出新的值）", "classes")
-    return order[place].astype(np.int32)
+    return _compact(order[place])
 
 # %% ../nbs/17_folders.ipynb #6bf248f1
 @dataclass(frozen=True)

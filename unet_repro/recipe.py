@@ -211,7 +211,7 @@ def separate_touching(
 ) -> np.ndarray:  # 同形状；挨着别的细胞的像素改成0
     "在挨着的细胞之间挖出一道缝；论文第3节"
     cell = labels > 0
-    low = ndimage.minimum_filter(np.where(cell, labels, np.iinfo(np.int32).max), 3)
+    low = ndimage.minimum_filter(np.where(cell, labels, np.iinfo(labels.dtype).max), 3)
     high = ndimage.maximum_filter(np.where(cell, labels, 0), 3)
     return np.where(cell & (low != high), 0, labels)
 

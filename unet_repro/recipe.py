@@ -356,11 +356,9 @@ def fit_window(
 ) -> int:  # 像素
     "放得进最小的图像的、最大的合法窗口；图像太小报`ValueError`"
     h, w = min(shapes, key=min)
-    smallest = input_size(1, depth)
-    context = (smallest - output_size(smallest, depth)) // 2
-    if min(h, w) <= context:
-        raise fault(ValueError, f"图像{h}×{w}太小：镜像{context}像素的上下文，"
-                    f"边长至少要{context + 1}", "放大图像，或换一批大一些的", "odd")
+    if min(h, w) < 16:
+        raise fault(ValueError, f"图像{h}×{w}太小，边长至少要16",
+                    "放大图像，或换一批大一些的", "odd")
     window = min(h, w, most)
     while output_size(input_size(window, depth), depth) != window:
         window -= 1

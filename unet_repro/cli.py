@@ -319,7 +319,8 @@ def unet_data(
     elif action == "import":
         if not (name and out):
             raise fault(ValueError, "导入要写两样", "unet_data import 标注的文件或文件夹 写到哪里")
-        spare = dict(images=images, masks=masks, colours=colours, invert=invert)
+        spare = dict(images=images, masks=masks, kind=kind != "auto", colours=colours,
+                     invert=invert)
         unused = [key for key, value in spare.items() if value]
         if unused:
             raise fault(ValueError, f"导入不看--{'、--'.join(unused)}", "去掉它们")
@@ -785,6 +786,14 @@ def _check_kinds(names, frames):
         raise fault(ValueError, f"模型{model}，掩码{masks}", "用训练时那样的掩码和--classes",
                     "classes")
 
+def _check_sizes(frames):
+    "每一帧都读得出来，掩码与图像一样大：写结果之前就看"
+    for frame in frames:
+        image, mask = frame.read()
+        if image.shape[:2] != mask.shape:
+            raise fault(ValueError, f"{frame.mask}是{mask.shape}，{frame.image}却是"
+                        f"{image.shape[:2]}", "掩码要与图像一样大，重新导出", "mismatch")
+
 def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     "预测留出的帧，打分，写进结果的文件夹"
     place = PartialState(cpu=not torch.accelerator.is_available()).device
@@ -799,6 +808,7 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
         print(f"注意：类的名字照模型的：{'、'.join(names)}")
     frames, folders, seq = _held_out(model, source, test_seq)
     _check_kinds(names, frames)
+    _check_sizes(frames)
     res = Path(res or model.parent / f"{seq or 'test'}_RES")
     _keep_out(res, "--res", *folders)
     if (res / "args.json").exists():

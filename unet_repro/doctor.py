@@ -25,7 +25,7 @@ from .files import ENTRIES, fault, image_files, is_copy, moved, read_image, read
 from .folders import find_own, identical, split_frames
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
-from .recipe import fit_window
+from .recipe import TUTORIAL, _fit_all
 
 # %% ../nbs/09_faq.ipynb #2bda1fc3
 class Finding(str):
@@ -344,7 +344,7 @@ def check_dataset(
 def _open_all(frames):
     "像训练那样打开一遍；最小的图像放不放得下一个窗口"
     dataset = SegmentationDataset(frames, lambda *pair: pair)
-    fit_window([mask.shape for mask in dataset.masks])
+    _fit_all(dataset, [mask.shape for mask in dataset.masks], TUTORIAL.window)
 
 def _look(report):
     "文件夹里的各组文件，和一列帧；挑战赛的摆法要看配不上的，就没有帧"

@@ -287,7 +287,7 @@ def _say_reading(frames, masks, folders):
         return
     print(describe(frames, masks))
     spare = unpaired(folders[0], frames)
-    if spare:
+    if spare and not any(folders[0].glob("[0-9][0-9]_GT")):  # 挑战赛的录像，只有几帧有轮廓
         print(f"注意：{folders[0]}里有{len(spare)}张图像没有掩码，没有用上，如{spare[0].name}")
     files = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
     junk = [file for file in files if file.name.startswith(".") or file.name == "Thumbs.db"]

@@ -78,7 +78,7 @@ class DatasetReport:
         for row in self.rows:
             lines.append(f"  序列 {row['seq']}")
             lines += [f"    {name}：{value}" for name, value in row.items() if name != "seq"]
-        lines += [f"  留意：{note}" for note in _alike(self.notes)]
+        lines += [f"  留意：{note}" for note in self.notes]
         lines += [f"  问题：{problem}" for problem in self.problems]
         count = len(self.problems)
         return "\n".join([*lines, f"  共{count}个问题" if count else "  没有发现问题"])
@@ -298,15 +298,15 @@ def _check_marks(seq, files, masks, report):
     return count
 
 # %% ../nbs/09_faq.ipynb #aca7d0d9
-def _check_sequence(seq, files, report):
-    "检查一段录像，结果记进报告；返回出现过的编号"
+def _check_sequence(seq, files, report, hints):
+    "检查一段录像，结果记进报告，掩码可疑的记进hints；返回出现过的编号"
     images, masks = _read_group(files, report)
     _check_pairs(files, images, masks, report)
     pairs = [n for n in masks if n in images and images[n].shape[:2] == masks[n].shape]
     problem, note = suspect_masks(seq, [images[n] for n in pairs], [masks[n] for n in pairs])
     report.problems += [problem] if problem else []
     if note and not _classes([*files.get("frame", {}).values()]):
-        report.notes.append(note)
+        hints.append(note)
     missed = _check_marks(seq, files, masks, report)
     if not files["image"].keys() & files["mask"].keys():
         report.problems.append(Finding(f"序列{seq}里没有一对图像和掩码",
@@ -335,7 +335,9 @@ def check_dataset(
     else:
         report = DatasetReport(Path(data))
         groups, frames = _look(report)
-    seen = {seq: _check_sequence(seq, files, report) for seq, files in groups.items()}
+    hints = []  # 各组说的常是同一句，并成一句
+    seen = {seq: _check_sequence(seq, files, report, hints) for seq, files in groups.items()}
+    report.notes += _alike(hints)
     _check_groups(seen, frames, report)
     if not report.problems:
         _attempt(lambda: _open_all(frames or find_frames(data)), report)

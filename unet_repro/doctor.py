@@ -337,7 +337,7 @@ def check_dataset(
         groups, frames = _look(report)
     hints = []  # 各组说的常是同一句，并成一句
     seen = {seq: _check_sequence(seq, files, report, hints) for seq, files in groups.items()}
-    report.notes += _alike(hints)
+    report.notes[:0] = _alike(hints)
     _check_groups(seen, frames, report)
     if not report.problems:
         _attempt(lambda: _open_all(frames or find_frames(data)), report)

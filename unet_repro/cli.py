@@ -124,15 +124,15 @@ def _usage(function, docs, positional):
     "`--help`印出的话"
     lines = [" ".join([f"用法：{function.__name__}", "[选项]", *positional]), "", function.__doc__]
     if positional:
-        lines += ["", "参数：", *(f"  {name:<28}{docs[name].docment}" for name in positional)]
-    lines += ["", "选项：", f"  {'--help':<28}显示这段说明"]
+        lines += ["", "参数：", *(f"  {name:<30}{docs[name].docment}" for name in positional)]
+    lines += ["", "选项：", f"  {'--help':<30}显示这段说明"]
     for name, doc in docs.items():
         if name not in positional:
             value = {bool: "", int: " N", float: " X"}.get(doc.anno, " …")
             if get_origin(doc.anno) is Literal:
                 value = f" {'|'.join(get_args(doc.anno))}"
             default = "" if doc.default in (None, False) else f"（缺省{doc.default}）"
-            lines.append(f"  {f'--{name}{value}':<28}{doc.docment}{default}")
+            lines.append(f"  {f'--{name}{value}':<30}{doc.docment}{default}")
     return "\n".join(lines)
 
 def _from_command_line(function, docs, positional):

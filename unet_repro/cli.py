@@ -304,7 +304,7 @@ def unet_data(
     seed: int = 0,  # 合成数据的随机种子
     images: str = None,  # 自己的图像在哪个文件夹（check）
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界另算一类
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自己看
     classes: str = None,  # 掩码里是类别：几类，或各类的名字；导入时写auto，一个标签一类
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
@@ -347,7 +347,7 @@ def unet_doctor(
     model: str = None,  # 模型文件夹，或训练写出的文件夹，如runs/train；不写就只看数据
     images: str = None,  # 自己的图像在哪个文件夹
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界另算一类
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自己看
     classes: str = None,  # 掩码里是类别：几类，或各类的名字
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
@@ -842,7 +842,7 @@ def unet_evaluate(
     test_seq: str = None,  # 给哪一段录像、哪一组打分；不写就用训练时留出的
     images: str = None,  # 自己的图像在哪个文件夹
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界另算一类
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自己看
     classes: str = None,  # 掩码里是类别：几类，或各类的名字
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景

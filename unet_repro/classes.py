@@ -126,6 +126,8 @@ def class_map(
     return np.where(1 - probability[0] > 0.5, likeliest, 0).astype(np.uint8)
 
 # %% ../nbs/16_classes.ipynb #034c2e64
+#| code-fold: true
+#| code-summary: "数混淆矩阵的confusion_matrix，算交并比的class_iou"
 def confusion_matrix(
     pred: np.ndarray,  # 预测的类别图，0到classes-1
     truth: np.ndarray,  # 真相，同形状；负数的像素不数

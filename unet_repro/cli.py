@@ -24,14 +24,14 @@ from tqdm.auto import tqdm
 from .classes import class_iou, class_map, confusion_matrix, evaluate_classes
 from .classes import visualize_classes
 from .data import SegmentationDataset, _numbered, find_data, find_frames, read_image
-from .doctor import check_dataset, diagnose, suspect_masks
+from .doctor import _alike, check_dataset, diagnose, suspect_masks
 from .engine import checkpoint_activations, keep_memory, train_run, training_lock
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
 from .export import export_model, export_package, model_card
 from .files import fault, is_image, provenance, reason, replacing
-from .folders import OwnFrame, Reading, check_split, describe, find_own, read_as
-from .folders import split_frames, unpaired
+from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
+from .folders import read_as, split_frames, unpaired
 from .labels import import_labels
 from .large import predict_file
 from .model import UNet
@@ -124,15 +124,15 @@ def _usage(function, docs, positional):
     "`--help`印出的话"
     lines = [" ".join([f"用法：{function.__name__}", "[选项]", *positional]), "", function.__doc__]
     if positional:
-        lines += ["", "参数：", *(f"  {name:<28}{docs[name].docment}" for name in positional)]
-    lines += ["", "选项：", f"  {'--help':<28}显示这段说明"]
+        lines += ["", "参数：", *(f"  {name:<30}{docs[name].docment}" for name in positional)]
+    lines += ["", "选项：", f"  {'--help':<30}显示这段说明"]
     for name, doc in docs.items():
         if name not in positional:
             value = {bool: "", int: " N", float: " X"}.get(doc.anno, " …")
             if get_origin(doc.anno) is Literal:
                 value = f" {'|'.join(get_args(doc.anno))}"
             default = "" if doc.default in (None, False) else f"（缺省{doc.default}）"
-            lines.append(f"  {f'--{name}{value}':<28}{doc.docment}{default}")
+            lines.append(f"  {f'--{name}{value}':<30}{doc.docment}{default}")
     return "\n".join(lines)
 
 def _from_command_line(function, docs, positional):
@@ -224,7 +224,7 @@ class Source:
     data: str = "PhC-C2DH-U373"  # 数据集的名字或文件夹
     images: str = None  # 自己的图像在哪个文件夹；写了它就不看--data
     masks: str = None  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary"] = "auto"  # 掩码里是细胞的编号，还是只分亮暗；auto自己看
+    kind: Literal["auto", "ids", "binary", "border"] = "auto"  # 编号、亮暗、边界单列一类，或自己看
     classes: str = None  # 掩码里是类别：连背景共几类，或各类的名字，如背景,细胞,碎屑；或classes.txt
     colours: str = None  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False  # 掩码里亮的是背景
@@ -266,14 +266,15 @@ def _find_frames(source, synthesize=False):
 def _kinds(frames):
     "掩码里有几类；是细胞的编号就是0"
     reading = getattr(frames[0], "reading", None)
-    if reading is None or reading.kind not in ("classes", "colours"):
-        return 0
-    return max(len(reading.values), reading.classes)
+    return reading.kinds if reading else 0
 
 
 # %% ../nbs/07_cli.ipynb #0a7a0004
 def _checked(source):
-    "体检、看病看什么：挑战赛的摆法是文件夹，别的是找到的帧"
+    "体检、看病看什么：挑战赛的摆法是文件夹，别的是找到的帧；画边界的，看没画之前的"
+    if source.kind == "border":
+        _find_frames(source)  # 画不出边界的，这里就报
+        source = replace(source, kind="auto")
     if not source.images and not source.masks and _reading(source) == Reading():
         folder = find_data(source.data, synthesize=False)
         if not (folder / "classes.txt").is_file():
@@ -286,7 +287,7 @@ def _say_reading(frames, masks, folders):
         return
     print(describe(frames, masks))
     spare = unpaired(folders[0], frames)
-    if spare:
+    if spare and not any(folders[0].glob("[0-9][0-9]_GT")):  # 挑战赛的录像，只有几帧有轮廓
         print(f"注意：{folders[0]}里有{len(spare)}张图像没有掩码，没有用上，如{spare[0].name}")
     files = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
     junk = [file for file in files if file.name.startswith(".") or file.name == "Thumbs.db"]
@@ -303,7 +304,7 @@ def unet_data(
     seed: int = 0,  # 合成数据的随机种子
     images: str = None,  # 自己的图像在哪个文件夹（check）
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary"] = "auto",  # 掩码里是细胞的编号，还是只分亮暗
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自己看
     classes: str = None,  # 掩码里是类别：几类，或各类的名字；导入时写auto，一个标签一类
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
@@ -318,15 +319,17 @@ def unet_data(
     elif action == "import":
         if not (name and out):
             raise fault(ValueError, "导入要写两样", "unet_data import 标注的文件或文件夹 写到哪里")
-        spare = dict(images=images, masks=masks, colours=colours, invert=invert)
+        spare = dict(images=images, masks=masks, kind=kind != "auto", colours=colours,
+                     invert=invert)
         unused = [key for key, value in spare.items() if value]
         if unused:
             raise fault(ValueError, f"导入不看--{'、--'.join(unused)}", "去掉它们")
         if classes and classes.isdecimal():
             raise fault(ValueError, f"导入的类有名字，不写几类（{classes}）",
                         "写--classes auto，一个标签一类；或写出各类的名字，第一个是背景")
-        named = None if classes in (None, "auto") else _class_names(classes)[1:]
-        print(import_labels(name, out, "classes" if classes else "instances", named))
+        background, *named = [None] if classes in (None, "auto") else _class_names(classes)
+        way = "classes" if classes else "instances"
+        print(import_labels(name, out, way, named or None, background))
     else:
         source = Source(name or Source.data, images, masks, kind, classes, colours, invert)
         report = check_dataset(_checked(source))
@@ -344,7 +347,7 @@ def unet_doctor(
     model: str = None,  # 模型文件夹，或训练写出的文件夹，如runs/train；不写就只看数据
     images: str = None,  # 自己的图像在哪个文件夹
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary"] = "auto",  # 掩码里是细胞的编号，还是只分亮暗
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自己看
     classes: str = None,  # 掩码里是类别：几类，或各类的名字
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
@@ -549,6 +552,9 @@ def _prepare(arguments, frames, indices):
         arguments.lr = recipe.lr / 10 if arguments.start else recipe.lr
     recipe = replace(recipe, width=arguments.width, lr=arguments.lr, classes=classes)
     names = _class_names(arguments.classes or str(classes)) if classes else None
+    border = dict(kind="border") if arguments.kind == "border" else {}
+    if border:
+        names = list(BORDER_NAMES)
     if arguments.start:
         arguments.start = str(_find_model(arguments.start))
         _check_start(arguments.start, names)
@@ -556,7 +562,7 @@ def _prepare(arguments, frames, indices):
     arguments.width = parts["model"].head.in_channels
     dataset = parts["test_dataloader"].dataset.dataset
     if classes:
-        parts["model"].about = dict(classes=names)
+        parts["model"].about = dict(classes=names) | border
         return parts | dict(evaluate=evaluate_classes)
     parts["model"].about = fit_cutting([np.maximum(dataset.masks[i], 0) for i in indices[0]])
     return parts
@@ -571,8 +577,9 @@ def _introduce(folders, frames, indices, parts):
     weights = sum(weight.numel() for weight in parts["model"].parameters())
     print(f"网络{weights:,}个参数")
     if not _kinds(frames):
-        for part in indices:
-            _warn_masks(dataset, part)
+        notes = [_warn_masks(dataset, part) for part in indices]
+        for note in _alike(filter(None, notes)):
+            print(f"注意：{note}")
         return
     seen = set().union(*(np.unique(dataset.masks[i]).tolist() for i in train))
     absent = sorted(set(range(_kinds(frames))) - seen)
@@ -580,14 +587,13 @@ def _introduce(folders, frames, indices, parts):
         print(f"注意：训练的帧里没有第{'、'.join(map(str, absent))}类，学不到它；换一种划分")
 
 def _warn_masks(dataset, part):
-    "看一眼这几帧的掩码：肯定不对的报`ValueError`，可疑的说一声"
+    "看一眼这几帧的掩码：肯定不对的报`ValueError`，返回可疑的"
     name = "、".join(sorted({dataset.frames[i].group for i in part})[:5])
     images = [dataset.images[i] for i in part]
     problem, note = suspect_masks(name, images, [dataset.masks[i] for i in part])
     if problem:
         raise fault(ValueError, problem.problem, problem.cure, problem.entry)
-    if note:
-        print(f"注意：{note}")
+    return note
 
 def _train(arguments, parts):
     "训练，返回历史；按了Ctrl+C，说出接着练的命令"
@@ -780,18 +786,29 @@ def _check_kinds(names, frames):
         raise fault(ValueError, f"模型{model}，掩码{masks}", "用训练时那样的掩码和--classes",
                     "classes")
 
+def _check_sizes(frames):
+    "每一帧都读得出来，掩码与图像一样大：写结果之前就看"
+    for frame in frames:
+        image, mask = frame.read()
+        if image.shape[:2] != mask.shape:
+            raise fault(ValueError, f"{frame.mask}是{mask.shape}，{frame.image}却是"
+                        f"{image.shape[:2]}", "掩码要与图像一样大，重新导出", "mismatch")
+
 def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     "预测留出的帧，打分，写进结果的文件夹"
     place = PartialState(cpu=not torch.accelerator.is_available()).device
     network = UNet.from_pretrained(model).to(place)
     cuts, names = cutting(network, **cuts), network.about.get("classes")
-    if names and not (source.classes or source.colours):
+    if network.about.get("kind") == "border" and not (source.classes or source.colours):
+        source.kind = "border"
+    elif names and not (source.classes or source.colours or source.kind == "border"):
         source.classes = str(len(names))
     given = _class_names(source.classes) if source.classes else names
     if names and given not in (names, list(map(str, range(len(names))))):
         print(f"注意：类的名字照模型的：{'、'.join(names)}")
     frames, folders, seq = _held_out(model, source, test_seq)
     _check_kinds(names, frames)
+    _check_sizes(frames)
     res = Path(res or model.parent / f"{seq or 'test'}_RES")
     _keep_out(res, "--res", *folders)
     if (res / "args.json").exists():
@@ -825,7 +842,7 @@ def unet_evaluate(
     test_seq: str = None,  # 给哪一段录像、哪一组打分；不写就用训练时留出的
     images: str = None,  # 自己的图像在哪个文件夹
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary"] = "auto",  # 掩码里是细胞的编号，还是只分亮暗
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自己看
     classes: str = None,  # 掩码里是类别：几类，或各类的名字
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景

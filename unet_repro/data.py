@@ -96,11 +96,8 @@ class Tile(v2.Transform):
     def make_params(self, flat_inputs):
         "选窗口的左上角"
         (h, w), size = flat_inputs[0].shape[-2:], self.mask_size
-        if min(h, w) <= self.context:
-            raise fault(ValueError, f"图像{h}×{w}太小：镜像{self.context}像素的上下文，"
-                        f"边长至少要{self.context + 1}", "放大图像，或用浅一些的网络", "odd")
         if min(h, w) < size:
-            fits = min(h, w) - (min(h, w) - 4) % 16  # 深度4合法的输出（01章）
+            fits = max(4, min(h, w) - (min(h, w) - 4) % 16)  # 深度4合法的输出（01章）
             raise fault(ValueError, f"图像{h}×{w}比窗口{size}×{size}小",
                         f"用小一些的窗口，如Tile({fits + 184}, {fits})", "odd")
         if not self.random:
@@ -114,7 +111,8 @@ class Tile(v2.Transform):
             size = self.mask_size
         else:
             size = self.image_size
-            inpt = v2.functional.pad(inpt, [self.context], padding_mode="reflect")
+            rim = self.context, self.context
+            inpt = tv_tensors.Image(np.pad(inpt, [(0, 0), rim, rim], "reflect"))  # 不够就再翻
         return v2.functional.crop(inpt, height=size, width=size, **params)
 
 # %% ../nbs/00_data.ipynb #a54dfbca

@@ -25,7 +25,7 @@ from .files import ENTRIES, fault, image_files, is_copy, moved, read_image, read
 from .folders import find_own, identical, split_frames
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
-from .recipe import fit_window
+from .recipe import TUTORIAL, _fit_all
 
 # %% ../nbs/09_faq.ipynb #2bda1fc3
 class Finding(str):
@@ -55,6 +55,16 @@ class Finding(str):
                 f"  详见：{site}/faq.html#{entry}")
 
 # %% ../nbs/09_faq.ipynb #2c2ad840
+def _alike(findings):
+    "治法相同的并成一处，说头一处，共几处"
+    groups, merged = {}, []
+    for finding in findings:
+        groups.setdefault((finding.entry, finding.cure), []).append(finding)
+    for (entry, cure), same in groups.items():
+        count = f"（这样的共{len(same)}处）" if len(same) > 1 else ""
+        merged.append(Finding(same[0].problem + count, cure, entry))
+    return merged
+
 @dataclass
 class DatasetReport:
     "数据集的体检报告；`print`出来给人看"
@@ -165,13 +175,13 @@ def _is_walled(mask):
     return (np.bincount(ndimage.label(cell)[0].ravel())[1:] > 50).sum() > 10
 
 def _parts_per_id(mask):
-    "一个编号平均画着几块；不到编号面积二十分之一的碎屑不数"
+    "各个编号画着几块；不到编号面积二十分之一的碎屑不数"
     counts = []
     for i, box in enumerate(ndimage.find_objects(mask), 1):
         if box is not None:
             area = np.bincount(ndimage.label(mask[box] == i)[0].ravel())[1:]
             counts.append((area > 0.05 * area.sum()).sum())
-    return np.mean(counts) if counts else 0
+    return counts
 
 def _is_void(mask):
     "255只是别的编号四周的一道窄边"
@@ -208,7 +218,7 @@ def _suspicion(name, masks):
                        "再给每个细胞一个编号", "zero")
     ids = [np.unique(mask[mask > 0]) for mask in masks]
     parts = [_parts_per_id(mask) for mask in masks]
-    one = sum(len(i) == 1 and (i[0] == 255 or n > 1) for i, n in zip(ids, parts))
+    one = sum(len(i) == 1 and (i[0] == 255 or n[0] > 1) for i, n in zip(ids, parts))
     walled = 2 * sum(map(_is_walled, masks)) > len(masks)  # 电镜：一块就是一个细胞
     if 2 * one > len(masks) and not walled:
         return Finding(f"{name}的掩码只分前景和背景（{one}张各只有一个编号）：能训练，"
@@ -216,11 +226,14 @@ def _suspicion(name, masks):
                        "给每个细胞一个编号，可以用连通域", "mask255")
     if 2 * sum(map(_is_void, masks)) > len(masks):
         return Finding(f"{name}的掩码里，255是别的编号四周的一道窄边，会被当成细胞",
-                       "255若是“不算”，读进来之后改成-1，用paper_recipe训练", "mask255")
-    if np.mean(parts) >= 1.5 and not walled:
+                       "255若是“不算”：类别的掩码写--classes，会读成-1；编号的，"
+                       "读进来之后改成-1，用paper_recipe训练", "mask255")
+    blocks = np.mean([np.mean(n) for n in parts])
+    scattered = 2 * sum(max(n) > 2 for n in parts) > len(parts)  # 两块的，也许是断开的一个细胞
+    if blocks >= 1.5 and scattered and not walled:
         kinds = len(set(np.concatenate(ids).tolist()))
         return Finding(f"{name}的掩码像是类别，不是细胞的编号：共{kinds}种编号，"
-                       f"一种平均画着{np.mean(parts):.1f}块",
+                       f"一种平均画着{blocks:.1f}块",
                        "只分前景与背景，照样能练；要数细胞、打SEG，给每个细胞一个编号；"
                        "要分类，照“想分更多的类”做", "classes")
 
@@ -285,15 +298,15 @@ def _check_marks(seq, files, masks, report):
     return count
 
 # %% ../nbs/09_faq.ipynb #aca7d0d9
-def _check_sequence(seq, files, report):
-    "检查一段录像，结果记进报告；返回出现过的编号"
+def _check_sequence(seq, files, report, hints):
+    "检查一段录像，结果记进报告，掩码可疑的记进hints；返回出现过的编号"
     images, masks = _read_group(files, report)
     _check_pairs(files, images, masks, report)
     pairs = [n for n in masks if n in images and images[n].shape[:2] == masks[n].shape]
     problem, note = suspect_masks(seq, [images[n] for n in pairs], [masks[n] for n in pairs])
     report.problems += [problem] if problem else []
     if note and not _classes([*files.get("frame", {}).values()]):
-        report.notes.append(note)
+        hints.append(note)
     missed = _check_marks(seq, files, masks, report)
     if not files["image"].keys() & files["mask"].keys():
         report.problems.append(Finding(f"序列{seq}里没有一对图像和掩码",
@@ -322,7 +335,9 @@ def check_dataset(
     else:
         report = DatasetReport(Path(data))
         groups, frames = _look(report)
-    seen = {seq: _check_sequence(seq, files, report) for seq, files in groups.items()}
+    hints = []  # 各组说的常是同一句，并成一句
+    seen = {seq: _check_sequence(seq, files, report, hints) for seq, files in groups.items()}
+    report.notes[:0] = _alike(hints)
     _check_groups(seen, frames, report)
     if not report.problems:
         _attempt(lambda: _open_all(frames or find_frames(data)), report)
@@ -331,7 +346,7 @@ def check_dataset(
 def _open_all(frames):
     "像训练那样打开一遍；最小的图像放不放得下一个窗口"
     dataset = SegmentationDataset(frames, lambda *pair: pair)
-    fit_window([mask.shape for mask in dataset.masks])
+    _fit_all(dataset, [mask.shape for mask in dataset.masks], TUTORIAL.window)
 
 def _look(report):
     "文件夹里的各组文件，和一列帧；挑战赛的摆法要看配不上的，就没有帧"
@@ -355,9 +370,7 @@ def _look(report):
 def _classes(frames):
     "读作类别的帧，各类的编号；不分类就是空的"
     reading = getattr(frames[0], "reading", None) if frames else None
-    if not reading or reading.kind not in ("classes", "colours"):
-        return set()
-    return set(range(max(len(reading.values), reading.classes)))
+    return set(range(reading.kinds)) if reading else set()
 
 def _check_groups(seen, frames, report):
     "各组合起来看：够不够划分，类别是不是都出现过"
@@ -755,14 +768,8 @@ def diagnose(
     findings += [*_check_fringe(frames), *_check_match(frames)]
     findings += list(_check_same(_find(data))) or _check_leak(
         frames, opened[2].get("test_seq") if opened else None)
-    alike = {}
-    for finding in findings:
-        alike.setdefault((finding.entry, finding.cure), []).append(finding)
-    merged = []
-    for (entry, cure), same in alike.items():
-        count = f"（这样的共{len(same)}处）" if len(same) > 1 else ""
-        merged.append(Finding(same[0].problem + count, cure, entry))
-    return merged + (_check_model(*opened, frames) if opened else [])
+    return _alike(findings) + (_check_model(*opened, frames) if opened else [])
+
 
 # %% ../nbs/09_faq.ipynb #ca0c66aa
 __getattr__ = moved(__name__, unet_doctor="cli")

@@ -451,24 +451,28 @@ def _match(sheets, images):
     return pairs
 
 # %% ../nbs/10_own.ipynb #bfe6fdcd
-def _class_numbers(pairs, names):
+def _class_numbers(pairs, names, background):
     "`{类名: 号码}`，背景是0；没有标签、不在names里的报`ValueError`"
+    drawn = [shape.name for sheet in pairs.values() for shape in sheet.shapes]
+    zeros = [name for name in [*(names or ()), *drawn]
+             if _is_background(name) and name != _BACKGROUND[0]]
+    background = background or (zeros or ["background"])[0]
     used = {}
     for sheet in pairs.values():
         for n, shape in enumerate(sheet.shapes, 1):
             if not shape.name:
                 raise fault(ValueError, f"{sheet.file}里第{n}个形状没有标签，不知道是哪一类",
                             "在标注软件里给它起名，或不写--classes，按一个个物体导入")
-            if not _is_background(shape.name):
+            if shape.name != background and not _is_background(shape.name):
                 used.setdefault(shape.name, sheet.file)
     if names is None:
         names = sorted(used)
-    names = [name for name in names if not _is_background(name)]
+    names = [name for name in names if name != background and not _is_background(name)]
     extra = [name for name in used if name not in names]
     if extra or len(set(names)) < len(names):
         problem = f"{used[extra[0]]}里有{extra[0]!r}这一类" if extra else "类名里有两个一样的"
         raise fault(ValueError, f"{problem}，给的类名是{'、'.join(names)}", "补上它，或改标签")
-    return {"background": 0} | {name: number for number, name in enumerate(names, 1)}
+    return {background: 0} | {name: number for number, name in enumerate(names, 1)}
 
 def _numbers(sheet, classes):
     "各个形状写什么号"
@@ -570,6 +574,7 @@ def import_labels(
     out: Path,  # 写到哪里：`images/`、`masks/`；已经有了报`FileExistsError`
     kind: Literal["instances", "classes"] = "instances",  # 一个形状一个编号，还是一个标签一类
     names: list[str] | None = None,  # 类名，按号码从1起；`None`按名字排序
+    background: str | None = None,  # 第0类的名字；`None`照标签里写的
 ) -> LabelReport:  # 导入了什么
     "把标注软件的形状画成掩码；有一处不对就报错，什么也不写"
     source, out = (Path(os.path.abspath(path)) for path in (source, out))
@@ -580,7 +585,7 @@ def import_labels(
     folder, files, images, skipped = _look(source)
     sheets = [sheet for file in files for sheet in _read_sheets(file)]
     pairs = _match(sheets, images)
-    classes = _class_numbers(pairs, names) if kind == "classes" else {}
+    classes = _class_numbers(pairs, names, background) if kind == "classes" else {}
     places, totals = _places(pairs, folder), Counter()
     with _whole_folder(out) as partial:
         for image, sheet in pairs.items():

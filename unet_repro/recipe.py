@@ -356,27 +356,29 @@ def fit_window(
 ) -> int:  # 像素
     "放得进最小的图像的、最大的合法窗口；图像太小报`ValueError`"
     h, w = min(shapes, key=min)
-    smallest = input_size(1, depth)
-    context = (smallest - output_size(smallest, depth)) // 2
-    if min(h, w) <= context:
-        raise fault(ValueError, f"图像{h}×{w}太小：镜像{context}像素的上下文，"
-                    f"边长至少要{context + 1}", "放大图像，或换一批大一些的", "odd")
+    if min(h, w) < 16:
+        raise fault(ValueError, f"图像{h}×{w}太小，边长至少要16",
+                    "放大图像，或换一批大一些的", "odd")
     window = min(h, w, most)
     while output_size(input_size(window, depth), depth) != window:
         window -= 1
     return window
 
-def _window(recipe, dataset):
-    "这套数据用的窗口；比配方的小就说一声，图像太小就说出是哪一张"
-    shapes = [mask.shape for mask in dataset.masks]
-    if recipe.resize:
-        shapes = [(recipe.resize, recipe.resize)]
+def _fit_all(dataset, shapes, most):
+    "放得进每一张的窗口；图像太小就说出是哪一张"
     try:
-        window = fit_window(shapes, most=recipe.window)
+        return fit_window(shapes, most=most)
     except ValueError as e:
         sides = [min(shape) for shape in shapes]
         file = dataset.frames[sides.index(min(sides))].image
         raise fault(ValueError, f"{file}：{e.problem}", e.cure, e.entry) from e
+
+def _window(recipe, dataset):
+    "这套数据用的窗口；比配方的小就说一声"
+    shapes = [mask.shape for mask in dataset.masks]
+    if recipe.resize:
+        shapes = [(recipe.resize, recipe.resize)]
+    window = _fit_all(dataset, shapes, recipe.window)
     if window < recipe.window:
         print(f"注意：窗口用{window}像素（最小的图像边长{min(min(shapes, key=min))}像素，"
               "合法的窗口每16像素一个）")

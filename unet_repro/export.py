@@ -132,7 +132,7 @@ def _network_rows(model):
     if model.head.out_channels > 2:
         known = "、".join(names) if names else "没有记下类名"
         outputs = (f"各类的概率：{known}", f"probability of each class: {known}")
-    return [
+    rows = [
         ("网络", "Network", f"论文图1的U-Net，宽{width}，深{model.depth}，{count:,}个参数",
          f"U-Net (Ronneberger et al. 2015), width {width}, depth {model.depth}, "
          f"{count:,} parameters"),
@@ -140,6 +140,11 @@ def _network_rows(model):
          f"{model.in_channels} channel(s), raw grey values: {low:g} to {high:g} "
          "become -1 to 1"),
         ("输出", "Output", *outputs)]
+    if "spacing" in getattr(model, "about", {}):
+        side = "{:g}×{:g}".format(*model.about["spacing"])
+        rows.append(("像素", "Pixel", f"一个像素{side}µm（高×宽）；别的大小先缩放",
+                     f"one pixel is {side} µm (height × width); rescale other images first"))
+    return rows
 
 def _run_rows(run):
     "卡上关于训练和成绩的各行"

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ENTRIES', 'fault', 'reason', 'replacing', 'provenance', 'tiff_page', 'quiet_tifffile', 'read_image', 'read_mask',
-           'read_spacing', 'shared_spacing', 'is_image', 'image_files', 'is_copy', 'is_mask', 'pair_files',
-           'count_pages', 'plain_layout', 'check_frames', 'ModelFolder', 'moved']
+           'read_spacing', 'shared_spacing', 'image_pixels', 'is_image', 'image_files', 'is_copy', 'is_mask',
+           'pair_files', 'count_pages', 'plain_layout', 'check_frames', 'ModelFolder', 'moved']
 
 # %% ../nbs/15_files.ipynb #b2618c4e
 #| code-fold: true
@@ -388,6 +388,21 @@ def shared_spacing(
     if (sides.max(0) > 1.01 * sides.min(0)).any():
         return None
     return [float(f"{side:.6g}") for side in np.median(sides, axis=0)]
+
+
+# %% ../nbs/15_files.ipynb #15f10009
+def image_pixels(
+    path: Path,  # 图像文件
+) -> int:  # 有几个像素；读不出来是0
+    "只看文件头，数一张图像有几个像素：估计要多久用"
+    try:
+        if Path(path).suffix.lower() in (".tif", ".tiff"):
+            with quiet_tifffile(), tifffile.TiffFile(path) as tiff:
+                return tiff.pages.first.imagelength * tiff.pages.first.imagewidth
+        with Image.open(path) as image:
+            return image.width * image.height
+    except Exception:  # 坏在哪里，读的时候再说
+        return 0
 
 
 # %% ../nbs/15_files.ipynb #a556734c

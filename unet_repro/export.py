@@ -8,7 +8,7 @@ __all__ = ['Whole', 'describe_model', 'export_model', 'model_card', 'export_pack
 # %% ../nbs/11_export.ipynb #7c292070
 #| code-fold: true
 #| code-summary: "导入"
-import copy, json, re, shutil, tempfile, warnings
+import copy, importlib.util, json, re, shutil, tempfile, warnings
 from pathlib import Path
 import numpy as np
 import tifffile
@@ -85,6 +85,10 @@ def export_model(
     path = Path(path)
     if path.suffix not in (".pt2", ".onnx"):
         raise fault(ValueError, f"{path}的扩展名不认识", "要.pt2或.onnx")
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if path.suffix == ".onnx" and missing:
+        raise fault(ImportError, f"没有装{'、'.join(missing)}",
+                    '装上：pip install "unet_repro[onnx]"；不装就导出.pt2')
     model = _still(model)
     sides, (height, width) = _sides(model, whole)
     x = torch.zeros(2, model.in_channels, *sides)

@@ -1027,23 +1027,23 @@ def unet_predict(
     maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), **options)
     failed, skipped, redone, said = [], 0, 0, {}
     mine = files[state.process_index::state.num_processes]
-    limit, bar = None if memory is None else memory * 10**6, _bar(mine, state.is_main_process)
-    for number, file in enumerate(mine, 1):
-        try:
-            with _counted(bar, file, f"预测{number}/{len(mine)}"):
-                if _is_done(file, out, maker):
-                    skipped += 1
-                    continue
-                redone += _made(file, out)[0].exists()
-                _predict_one(network, file, out, maker, max_memory=limit, said=said,
-                             progress=bar.update, **options)
-        except Exception as error:
-            sentence = one_sentence(error)
-            if sentence is None:
-                raise
-            failed.append(str(file))
-            tqdm.write(f"没做成{file}：{sentence}", file=sys.stderr)
-    bar.close()
+    limit = None if memory is None else memory * 10**6
+    with _bar(mine, state.is_main_process) as bar:
+        for number, file in enumerate(mine, 1):
+            try:
+                with _counted(bar, file, f"预测{number}/{len(mine)}"):
+                    if _is_done(file, out, maker):
+                        skipped += 1
+                        continue
+                    redone += _made(file, out)[0].exists()
+                    _predict_one(network, file, out, maker, max_memory=limit, said=said,
+                                 progress=bar.update, **options)
+            except Exception as error:
+                sentence = one_sentence(error)
+                if sentence is None:
+                    raise
+                failed.append(str(file))
+                tqdm.write(f"没做成{file}：{sentence}", file=sys.stderr)
     counts = gather_object([(skipped, redone)])
     failed = gather_object(failed)
     state.wait_for_everyone()

@@ -254,7 +254,7 @@ def outline(
     inside = np.pad(np.asarray(mask, bool), 1)
     open_ = np.stack([inside & ~np.roll(inside, -side, (0, 1)) for side in _SIDES])
     side, y, x = np.nonzero(open_)
-    number = np.zeros(open_.shape, int)
+    number = np.zeros(open_.shape, np.int32)
     number[open_] = np.arange(len(side))
     right = (side + 1) % 4
     near_y, near_x = y + _SIDES[right, 0], x + _SIDES[right, 1]

@@ -123,11 +123,13 @@ def scores(path, model):
 
 def compare(page, path, model):
     "页面上的结果与Python比：编号不同的像素数，表里不同的行数"
+    from unet_repro.files import read_image
     from unet_repro.large import _write_table, measure_cells
     probability, wanted = scores(path, model)
     labels = tifffile.imread(download(page, '#tiff'))
     with tempfile.TemporaryDirectory() as folder:
-        _write_table(measure_cells(wanted, probability), Path(folder)/'cells.csv')
+        table = measure_cells(wanted, probability, read_image(path))
+        _write_table(table, Path(folder)/'cells.csv')
         rows = (Path(folder)/'cells.csv').read_bytes().splitlines()
     got = download(page, '#csv').read_bytes().splitlines()
     different = sum(one != two for one, two in zip(rows, got)) + abs(len(rows) - len(got))

@@ -29,17 +29,17 @@ from .engine import checkpoint_activations, keep_memory, train_run, training_loc
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
 from .export import export_model, export_package, model_card
-from .files import fault, is_image, provenance, reason, replacing
+from .files import fault, image_pixels, is_image, provenance, reason, replacing
+from .files import shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import read_as, split_frames, unpaired
 from .labels import import_labels
-from .large import predict_file
+from .large import _roifile, predict_file
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
 from .recipe import RECIPES, prepare, tutorial_recipe
 from .synthetic import download_ctc, make_synthetic
 from .visualize import plot_history, visualize_prediction
-
 
 # %% ../nbs/07_cli.ipynb #50b35470
 _RANGES = {  # 数该在哪里：怎么说，怎么查
@@ -196,7 +196,8 @@ def one_sentence(error: BaseException) -> str | None:
         return f"磁盘满了{where}。腾出空间再来；已写好的结果没有改动"
     if number and getattr(error, "strerror", None):
         return f"{error.filename or '系统'}：{reason(error)}。检查路径和权限"
-    return text if isinstance(error, (OSError, ValueError, FloatingPointError)) else None
+    plain = hasattr(error, "cure") or isinstance(error, (OSError, ValueError, FloatingPointError))
+    return text if plain else None
 
 @contextlib.contextmanager
 def plain_errors(
@@ -640,6 +641,15 @@ def _write_run(arguments, parts, history, folder):
           f"打开看：{out / 'prediction.png'}、{out / 'curves.png'}")
 
 
+# %% ../nbs/07_cli.ipynb #07f10001
+def _note_spacing(model, paths):
+    "训练的图像写着像素多大，模型就记住"
+    spacing = shared_spacing(paths)
+    if spacing:
+        model.about = model.about | dict(spacing=spacing)
+        print("一个像素{:g}×{:g}µm（高×宽）".format(*spacing))
+
+
 # %% ../nbs/07_cli.ipynb #0c754b5a
 @_command(arguments=Training)
 def unet_train(**given):
@@ -658,6 +668,7 @@ def unet_train(**given):
         print(f"数据{'、'.join(map(str, folders))}")
         parts = _prepare(arguments, frames, indices)
         _introduce(folders, frames, indices, parts)
+        _note_spacing(parts["model"], [frames[i].image for i in indices[0]])
         with training_lock(arguments.out if state.is_main_process else None):
             dataset = parts["test_dataloader"].dataset.dataset
             _save_arguments(arguments, folders, dataset, digest, state)
@@ -907,18 +918,22 @@ def _hash(*files):
     return "-".join(parts)
 
 def _collect_cells(out):
-    "把各张图像的`名字_cells.csv`合成一张`cells.csv`"
-    rows, formula = [], tuple("=+-@")
+    "把各张图像的`名字_cells.csv`合成一张`cells.csv`；有的列只有几张有，别的空着"
+    rows, names, formula = [], ["image"], tuple("=+-@")
     for part in sorted(out.glob("*_cells.csv")):
-        header, *cells = csv.reader(part.read_text(encoding="utf-8-sig").splitlines())
-        rows = rows or [["image", *header]]
+        table = csv.DictReader(part.read_text(encoding="utf-8-sig").splitlines())
+        for before, name in zip(["image", *table.fieldnames], table.fieldnames):
+            if name not in names:
+                names.insert(names.index(before) + 1, name)
         name = part.stem.removesuffix("_cells")
         if name.startswith(formula):  # Excel会把它当公式算
             name = f"'{name}"
-        rows += [[name, *cell] for cell in cells]
+        rows += [dict(image=name) | cell for cell in table]
     with replacing(out / "cells.csv") as partial:
         with open(partial, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as f:
-            csv.writer(f).writerows(rows)
+            writer = csv.DictWriter(f, names)
+            writer.writeheader()
+            writer.writerows(rows)
 
 # %% ../nbs/07_cli.ipynb #65d96eec
 def _made(file, out):
@@ -945,7 +960,8 @@ def _is_done(file, out, maker):
 def _predict_one(model, file, out, maker, **options):
     "预测一张图像，记下结果是谁做的"
     label, _ = _made(file, out)
-    label.unlink(missing_ok=True)
+    for end in ("label.tif", "rois.zip", "probability.tif"):  # 从前的选项做的，不要混在一起
+        (out / f"{file.stem}_{end}").unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     made = dict(source=str(file.resolve()), content=_hash(file), maker=maker)
     _write_json(made, out / f"{file.stem}_made.json")
@@ -975,18 +991,39 @@ def _check_class(network, cell_class):
         raise fault(ValueError, f"cell_class={cell_class}，模型有{classes}类",
                     f"要在1到{classes - 1}之间，第0类是背景", "classes")
 
+# %% ../nbs/07_cli.ipynb #07f10002
+def _bar(files, mine):
+    "一条进度条，按像素计；不是终端，或不归这个进程说，就不画"
+    shown = mine and sys.stderr.isatty()
+    return tqdm(total=sum(map(image_pixels, files)) if shown else 0, desc="预测", unit="像素",
+                unit_scale=True, smoothing=0, disable=not shown)
+
+@contextlib.contextmanager
+def _counted(bar, file, name):
+    "一张图像的份：跳过的、没做成的，从总数里去掉"
+    bar.set_description(name)
+    begin = bar.n
+    try:
+        yield
+    finally:
+        if not bar.disable:
+            bar.total -= image_pixels(file) - (bar.n - begin)
+            bar.refresh()
+
+
 # %% ../nbs/07_cli.ipynb #47fa9aa1
 @_command("model", "images", again="再运行同一条命令，做好的跳过，接着往下做")
 def unet_predict(
     model: str,  # 模型文件夹，如runs/train/last
     images: list[str],  # 图像：文件、文件夹或通配符，可以写几个
-    out: str = "runs/predict",  # 结果写到哪个文件夹
+    out: str = "runs/predict",  # 结果写到哪个文件夹；cells.csv里area_um2是µm²，别的长度是像素
     memory: int = None,  # 一块至多用多少MB；不写就看空闲内存
     average: bool = False,  # 是否平均8种翻转与旋转，慢8倍
     threshold: float = None,  # 概率大于它的像素是前景；不写用模型记着的，或0.5
     neck: float = None,  # 脖子多细就切开，0不切，见05章；不写用模型记着的，或0.7
     min_size: int = None,  # 小于这么多像素的丢掉；不写用模型记着的，或100
     cell_class: int = None,  # 多于两类的网络，第几类是细胞
+    rois: bool = False,  # 是否也写ImageJ的轮廓（名字_rois.zip），要roifile
     probability: bool = False,  # 是否连概率图也写出来
 ):
     "预测图像：编号、叠图、细胞的表，多类的还有类别图；做完的跳过，坏的报告，都做成了退出码是0"
@@ -994,29 +1031,35 @@ def unet_predict(
     images = [images] if isinstance(images, (str, Path)) else images
     files, folder = _find_images(images, out), _find_model(model)
     _keep_out(out, "--out")
+    if rois:
+        _roifile()
     network = UNet.from_pretrained(folder).to(state.device)
     _check_class(network, cell_class)
-    options = dict(average=average, cell_class=cell_class, write_probability=probability)
+    options = dict(average=average, cell_class=cell_class, rois=rois,
+                   write_probability=probability)
     options |= cutting(network, threshold=threshold, neck=neck, min_size=min_size)
     out.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=out).close()  # 写不进去，现在就说
     maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), **options)
     failed, skipped, redone, said = [], 0, 0, {}
     mine = files[state.process_index::state.num_processes]
-    for file in tqdm(mine, desc="预测", disable=None if state.is_main_process else True):
-        try:
-            if _is_done(file, out, maker):
-                skipped += 1
-                continue
-            redone += _made(file, out)[0].exists()
-            limit = None if memory is None else memory * 10**6
-            _predict_one(network, file, out, maker, max_memory=limit, said=said, **options)
-        except Exception as error:
-            sentence = one_sentence(error)
-            if sentence is None:
-                raise
-            failed.append(str(file))
-            tqdm.write(f"没做成{file}：{sentence}", file=sys.stderr)
+    limit = None if memory is None else memory * 10**6
+    with _bar(mine, state.is_main_process) as bar:
+        for number, file in enumerate(mine, 1):
+            try:
+                with _counted(bar, file, f"预测{number}/{len(mine)}"):
+                    if _is_done(file, out, maker):
+                        skipped += 1
+                        continue
+                    redone += _made(file, out)[0].exists()
+                    _predict_one(network, file, out, maker, max_memory=limit, said=said,
+                                 progress=bar.update, **options)
+            except Exception as error:
+                sentence = one_sentence(error)
+                if sentence is None:
+                    raise
+                failed.append(str(file))
+                tqdm.write(f"没做成{file}：{sentence}", file=sys.stderr)
     counts = gather_object([(skipped, redone)])
     failed = gather_object(failed)
     state.wait_for_everyone()

@@ -8,7 +8,7 @@ __all__ = ['Whole', 'describe_model', 'export_model', 'model_card', 'export_pack
 # %% ../nbs/11_export.ipynb #7c292070
 #| code-fold: true
 #| code-summary: "导入"
-import copy, json, re, shutil, tempfile, warnings
+import copy, importlib.util, json, re, shutil, tempfile, warnings
 from pathlib import Path
 import numpy as np
 import tifffile
@@ -85,6 +85,10 @@ def export_model(
     path = Path(path)
     if path.suffix not in (".pt2", ".onnx"):
         raise fault(ValueError, f"{path}的扩展名不认识", "要.pt2或.onnx")
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if path.suffix == ".onnx" and missing:
+        raise fault(ImportError, f"没有装{'、'.join(missing)}",
+                    '装上：pip install "unet_repro[onnx]"；不装就导出.pt2')
     model = _still(model)
     sides, (height, width) = _sides(model, whole)
     x = torch.zeros(2, model.in_channels, *sides)
@@ -132,7 +136,7 @@ def _network_rows(model):
     if model.head.out_channels > 2:
         known = "、".join(names) if names else "没有记下类名"
         outputs = (f"各类的概率：{known}", f"probability of each class: {known}")
-    return [
+    rows = [
         ("网络", "Network", f"论文图1的U-Net，宽{width}，深{model.depth}，{count:,}个参数",
          f"U-Net (Ronneberger et al. 2015), width {width}, depth {model.depth}, "
          f"{count:,} parameters"),
@@ -140,6 +144,11 @@ def _network_rows(model):
          f"{model.in_channels} channel(s), raw grey values: {low:g} to {high:g} "
          "become -1 to 1"),
         ("输出", "Output", *outputs)]
+    if "spacing" in getattr(model, "about", {}):
+        side = "{:g}×{:g}".format(*model.about["spacing"])
+        rows.append(("像素", "Pixel", f"一个像素{side}µm（高×宽）；别的大小先缩放",
+                     f"one pixel is {side} µm (height × width); rescale other images first"))
+    return rows
 
 def _run_rows(run):
     "卡上关于训练和成绩的各行"

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ENTRIES', 'fault', 'reason', 'replacing', 'provenance', 'tiff_page', 'quiet_tifffile', 'read_image', 'read_mask',
-           'is_image', 'image_files', 'is_copy', 'is_mask', 'pair_files', 'count_pages', 'plain_layout', 'check_frames',
-           'ModelFolder', 'moved']
+           'read_spacing', 'shared_spacing', 'image_pixels', 'is_image', 'image_files', 'is_copy', 'is_mask',
+           'pair_files', 'count_pages', 'plain_layout', 'check_frames', 'ModelFolder', 'moved']
 
 # %% ../nbs/15_files.ipynb #b2618c4e
 #| code-fold: true
@@ -15,10 +15,11 @@ import subprocess, sys, tempfile, warnings, zipfile, zlib
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
+from xml.etree import ElementTree
 import numpy as np
 import tifffile
 import torch
-from huggingface_hub import PyTorchModelHubMixin, snapshot_download
+from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
@@ -332,6 +333,78 @@ def read_mask(
         mask = numbers[:-1].reshape(mask.shape)
     return _compact(mask)
 
+# %% ../nbs/15_files.ipynb #15f10003
+_MICRONS = {"nm": 1e-3, "µm": 1, "um": 1, "micron": 1, "microns": 1, "micrometer": 1,
+            "mm": 1e3, "cm": 1e4, "m": 1e6}
+_PER_UNIT = {2: 25_400, 3: 10_000}  # TIFF的分辨率是每英寸、每厘米几个像素：一单位几微米
+_LARGEST = 5  # 微米：TIFF自己的分辨率，一个像素比这大的多半是印刷用的
+
+def _microns(unit):
+    "一个单位几微米；不认得的报`KeyError`"
+    return _MICRONS[unit.replace("\\u00B5", "µ").replace("μ", "µ").strip().lower()]
+
+def _ome_spacing(text):
+    "OME-XML里的像素大小"
+    pixels = next(e for e in ElementTree.fromstring(text).iter() if e.tag.endswith("Pixels"))
+    return [float(pixels.attrib[f"PhysicalSize{axis}"])
+            * _microns(pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "YX"]
+
+def _tag_spacing(tiff):
+    "由每单位几个像素算出的像素大小"
+    tags = tiff.pages.first.tags
+    rates = [tags.valueof(name) for name in ("YResolution", "XResolution")]
+    sides = [one / pixels for pixels, one in rates]
+    unit = str((tiff.imagej_metadata or {}).get("unit", ""))
+    if unit not in ("", "cm"):
+        return [side * _microns(unit) for side in sides]
+    sides = [side * _PER_UNIT[tags.valueof("ResolutionUnit")] for side in sides]
+    return sides if max(sides) < _LARGEST else None
+
+def read_spacing(
+    path: Path,  # 图像文件
+) -> tuple[float, float] | None:  # 一个像素的`(高, 宽)`，微米；不知道就是`None`
+    "TIFF里写的像素大小"
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return None
+    try:
+        with quiet_tifffile(), tifffile.TiffFile(path) as tiff:
+            sides = _ome_spacing(tiff.ome_metadata) if tiff.is_ome else _tag_spacing(tiff)
+    except Exception:  # 没写的、写得不对的都是不知道；坏了的文件由read_image说
+        return None
+    if sides is None or not all(1e-4 < side < 1e4 for side in sides):
+        return None
+    return tuple(sides)
+
+
+# %% ../nbs/15_files.ipynb #15f10007
+def shared_spacing(
+    paths: list[Path],  # 一批图像
+) -> list[float] | None:  # 共同的像素`[高, 宽]`，微米；有不知道的、不一样大的，就是`None`
+    "一批图像共同的像素大小"
+    found = [read_spacing(path) for path in dict.fromkeys(paths)]
+    if not found or None in found:
+        return None
+    sides = np.array(found)
+    if (sides.max(0) > 1.01 * sides.min(0)).any():
+        return None
+    return [float(f"{side:.6g}") for side in np.median(sides, axis=0)]
+
+
+# %% ../nbs/15_files.ipynb #15f10009
+def image_pixels(
+    path: Path,  # 图像文件
+) -> int:  # 有几个像素；读不出来是0
+    "只看文件头，数一张图像有几个像素：估计要多久用"
+    try:
+        if Path(path).suffix.lower() in (".tif", ".tiff"):
+            with quiet_tifffile(), tifffile.TiffFile(path) as tiff:
+                return tiff.pages.first.imagelength * tiff.pages.first.imagewidth
+        with Image.open(path) as image:
+            return image.width * image.height
+    except Exception:  # 坏在哪里，读的时候再说
+        return 0
+
+
 # %% ../nbs/15_files.ipynb #a556734c
 _IMAGE = re.compile(r"(?i)[^.].*\.(tiff?|png|jpe?g|bmp)")
 _MASK_WORDS = "masks?|labels?|seg|segmentation|gt|groundtruth|annotations?|掩码|标签|标注"
@@ -497,15 +570,17 @@ def check_frames(
 
 # %% ../nbs/15_files.ipynb #34daef2b
 _FILES = ("config.json", "model.safetensors")
-_ABOUT = "about.json"
+_ABOUT, _CARD = "about.json", "README.md"
+_HUB = ("revision", "token", "cache_dir", "force_download", "local_files_only")
 
 class ModelFolder(PyTorchModelHubMixin):
     "会存成文件夹、会从文件夹读回的网络：`class UNet(nn.Module, ModelFolder)`"
     about = {}  # 随模型走、网络不看的说明，如类的名字`classes`；要改就整个换掉
+    card = None  # 读来的文件夹里的模型卡；传到Hub上时带着它
 
     def save_pretrained(self,
         folder: Path,  # 写到哪里；已有的模型会被整个换掉
-        **kwargs,  # 传给`PyTorchModelHubMixin.save_pretrained`
+        **kwargs,  # 传给`PyTorchModelHubMixin.save_pretrained`；有`model_card_kwargs`就也写模型卡
     ) -> None:
         "把模型存成文件夹；写不下时报`OSError`，原来的模型不受影响"
         folder, about = Path(folder), _about_text(self.about)
@@ -514,14 +589,20 @@ class ModelFolder(PyTorchModelHubMixin):
             for left in folder.glob(".saving-*"):  # 上次存到一半被杀掉留下的
                 shutil.rmtree(left)
             with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as tmp:
+                if "model_card_kwargs" not in kwargs:
+                    (Path(tmp) / _CARD).touch()  # 有了它，就不会造一张
                 super().save_pretrained(tmp, **kwargs)
                 (folder / _ABOUT).unlink(missing_ok=True)
                 if self.about:
                     (Path(tmp) / _ABOUT).write_text(about, encoding="utf-8")
                     os.replace(Path(tmp) / _ABOUT, folder / _ABOUT)
+                if "model_card_kwargs" in kwargs:
+                    os.replace(Path(tmp) / _CARD, folder / _CARD)
                 for name in _FILES:
                     os.replace(Path(tmp) / name, folder / name)
         except (OSError, SafetensorError) as e:
+            if hasattr(e, "cure"):
+                raise
             raise fault(OSError, f"模型写不进{folder}（{reason(e)}）",
                         "那里原有的模型没有改动；腾出空间或换一个文件夹再来") from e
 
@@ -529,10 +610,11 @@ class ModelFolder(PyTorchModelHubMixin):
     def from_pretrained(cls,
         folder: Path,  # `save_pretrained`写的文件夹，或Hugging Face Hub上的`用户/模型`
         map_location: str = "cpu",  # 权重读到哪个设备
-        **changed,  # 盖过config.json的构造参数
+        **changed,  # 盖过config.json的构造参数；取Hub上的模型用的`revision`、`token`等
     ) -> torch.nn.Module:  # 推理模式（`eval`）的网络
         "读回模型；没有模型报`FileNotFoundError`，文件坏了或结构不符报`ValueError`"
-        files = [_local(folder) / name for name in _FILES]
+        hub = {name: changed.pop(name) for name in _HUB if name in changed}
+        files = [_local(folder, hub) / name for name in _FILES]
         missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise fault(FileNotFoundError, f"{folder}不是模型文件夹，缺少{'、'.join(missing)}",
@@ -543,17 +625,41 @@ class ModelFolder(PyTorchModelHubMixin):
         except Exception as e:
             raise fault(ValueError, f"{folder}里的模型读不出来（{reason(e)[:200]}）",
                         "文件损坏，或来自不兼容的版本；重新训练或从备份恢复") from e
-        model.about = about
+        model.about, model.card = about, _read_card(files[0].with_name(_CARD))
         return model
 
+    def generate_model_card(self,
+        run: Path | None = None,  # `unet_train`的结果文件夹；`None`用读来的卡，没有就只写网络
+        license: str = "CC-BY-4.0",  # 权重的许可，SPDX的写法
+    ) -> ModelCard:  # 传到Hub上的README.md
+        "模型卡，见11章的`model_card`；`push_to_hub`会叫它"
+        from unet_repro.export import model_card
+        kept = self.card if run is None else None
+        return ModelCard(kept or model_card(self, run, license))
+
+    def push_to_hub(self,
+        repo_id: str,  # `用户/模型`
+        **kwargs,  # 传给`PyTorchModelHubMixin.push_to_hub`；`model_card_kwargs`给卡
+    ) -> str:  # 那里的网址
+        "把配置、权重、说明、模型卡传到Hugging Face Hub；传不成报`OSError`"
+        try:
+            return super().push_to_hub(repo_id, **kwargs)
+        except Exception as e:
+            if hasattr(e, "cure"):
+                raise
+            raise fault(OSError, f"模型没有传到Hugging Face Hub的{repo_id}（{reason(e)}）",
+                        "名字写成“用户/模型”；先hf auth login登录；再看看网络") from e
+
+
 # %% ../nbs/15_files.ipynb #577e2a10
-def _local(folder):
-    "模型所在的文件夹；Hub上的先取下来"
+def _local(folder, options):
+    "模型所在的文件夹；Hub上的先照options取下来"
     hub = re.fullmatch(r"(\w[\w.-]*)/\w[\w.-]*", str(folder), re.ASCII)
     if not hub or Path(hub[1]).exists():  # 本地有这样开头的文件夹
         return Path(folder)
     try:
-        return Path(snapshot_download(str(folder), allow_patterns=[*_FILES, _ABOUT]))
+        wanted = [*_FILES, _ABOUT, _CARD]
+        return Path(snapshot_download(str(folder), allow_patterns=wanted, **options))
     except Exception as e:
         why = f"本地没有{folder}，Hugging Face Hub上也取不来（{type(e).__name__}）"
         raise fault(FileNotFoundError, why,
@@ -587,6 +693,13 @@ def _read_about(file):
         raise fault(ValueError, f"{file}里不是一组说明",
                     "从备份恢复；或删掉它，类的名字和切分的参数就要另写") from cause
     return about
+
+def _read_card(file):
+    "文件夹里的模型卡；没有、读不懂就是`None`"
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 def _load(cls, config, weights, device, changed):
     "由两个文件读回模型：config.json说的形状与权重的一致，才分配内存"

@@ -364,35 +364,86 @@ function round4(v) {
   return (up ? low + 1 : low) / 10000;
 }
 
-// 每个细胞的面积、中心、平均概率、外框：14章的measure_cells
-export function measureCells({ labels, count }, probability, h, w) {
+// 边上的像素，按它的8个邻居里哪些也在边上给几步：14章的_WEIGHTS
+const STEPS = new Float64Array(50);
+for (const code of [5, 7, 15, 17, 25, 27]) STEPS[code] = 1;
+for (const code of [21, 33]) STEPS[code] = Math.SQRT2;
+for (const code of [13, 23]) STEPS[code] = (1 + Math.SQRT2) / 2;
+
+// 各个编号的周长：14章的_perimeters
+function perimeters(labels, count, h, w) {
+  const at = (y, x) => y < 0 || x < 0 || y >= h || x >= w ? 0 : labels[y * w + x];
+  const edge = new Uint8Array(h * w), total = new Float64Array(count + 1);
+  for (let y = 0, i = 0; y < h; y++) {
+    for (let x = 0; x < w; x++, i++) {
+      const id = labels[i];
+      edge[i] = id && (at(y - 1, x) !== id || at(y + 1, x) !== id || at(y, x - 1) !== id || at(y, x + 1) !== id);
+    }
+  }
+  for (let y = 0, i = 0; y < h; y++) {
+    for (let x = 0; x < w; x++, i++) {
+      if (!edge[i]) continue;
+      let code = 1;
+      for (let dy = -1; dy <= 1; dy++) {
+        for (let dx = -1; dx <= 1; dx++) {
+          if (!dy && !dx || at(y + dy, x + dx) !== labels[i] || !edge[i + dy * w + dx]) continue;
+          code += dy && dx ? 10 : 2;
+        }
+      }
+      total[labels[i]] += STEPS[code];
+    }
+  }
+  return total;
+}
+
+// 由像素数、坐标的和、平方的和、积的和到离心率：14章的_eccentricity
+function eccentricity({ area: n, dy, dx, yy, xx, yx }) {
+  const a = n * yy - dy * dy, b = n * xx - dx * dx, c = n * yx - dy * dx;
+  const root = Math.hypot((a - b) / 2, c), long = (a + b) / 2 + root, short = (a + b) / 2 - root;
+  return long ? Math.sqrt(1 - Math.max(short, 0) / long) : 0;
+}
+
+// 每个细胞的面积、中心、周长、离心率、平均灰度、平均概率、外框：14章的measure_cells
+export function measureCells({ labels, count }, probability, { data, channels, h, w }) {
   const cells = Array.from({ length: count }, (_, i) =>
-    ({ id: i + 1, area: 0, y: 0, x: 0, probability: 0, top: h, left: w, bottom: 0, right: 0 }));
+    ({ id: i + 1, area: 0, y: 0, x: 0, dy: 0, dx: 0, yy: 0, xx: 0, yx: 0,
+      intensity_mean: 0, probability: 0, top: h, left: w, bottom: 0, right: 0 }));
   for (let y = 0, i = 0; y < h; y++) {
     for (let x = 0; x < w; x++, i++) {
       if (!labels[i]) continue;
       const cell = cells[labels[i] - 1];
+      if (!cell.area) [cell.top, cell.from] = [y, x];  // 从第一个像素量起
+      const dy = y - cell.top, dx = x - cell.from;
       cell.area++;
       cell.y += y;
       cell.x += x;
+      cell.dy += dy;
+      cell.dx += dx;
+      cell.yy += dy * dy;
+      cell.xx += dx * dx;
+      cell.yx += dy * dx;
+      for (let k = 0; k < channels; k++) cell.intensity_mean += data[i * channels + k] / channels;
       cell.probability += probability[i];
-      cell.top = Math.min(cell.top, y);
       cell.left = Math.min(cell.left, x);
       cell.bottom = y + 1;
       cell.right = Math.max(cell.right, x + 1);
     }
   }
+  const around = perimeters(labels, count, h, w);
   for (const cell of cells) {
-    for (const key of ["y", "x", "probability"]) cell[key] = round4(cell[key] / cell.area);
+    cell.perimeter = round4(around[cell.id]);
+    cell.eccentricity = round4(eccentricity(cell));
+    for (const key of ["y", "x", "intensity_mean", "probability"]) cell[key] = round4(cell[key] / cell.area);
   }
   return cells;
 }
 
 // cells.csv的文字，开头有BOM，Excel才认得出是UTF-8
 export function table(cells) {
-  const names = ["id", "area", "y", "x", "probability", "top", "left", "bottom", "right"];
+  const real = ["y", "x", "perimeter", "eccentricity", "intensity_mean", "probability"];
+  const names = ["id", "area", ...real, "top", "left", "bottom", "right"];
   const whole = (v) => Number.isInteger(v) ? `${v}.0` : `${v}`;
-  const text = (cell, name) => ["y", "x", "probability"].includes(name) ? whole(cell[name]) : cell[name];
+  const text = (cell, name) => real.includes(name) ? whole(cell[name]) : cell[name];
   const rows = cells.map((cell) => names.map((name) => text(cell, name)).join(","));
   return "\ufeff" + [names.join(","), ...rows].map((row) => row + "\r\n").join("");
 }

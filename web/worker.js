@@ -9,7 +9,7 @@ ort.env.logLevel = "fatal";
 
 const SPAN = 288;  // 输出窗口的边长大约多少像素
 const GREY = [.299, .587, .114];
-let session, about, planes, size;  // planes：前景的概率，后面是各类的（多于两类时）
+let session, about, planes, size, picture;  // planes：前景的概率，后面是各类的（多于两类时）
 
 // 镜像填充之后的第i个像素取自原图的哪里：05章的mirror_index
 export function mirror(i, n) {
@@ -89,6 +89,7 @@ async function predict(image) {
   const classes = about.out_channels, z = new Array(classes), pixels = image.w * image.h;
   planes = Array.from({ length: classes > 2 ? classes : 1 }, () => new Float32Array(pixels));
   size = { w: image.w, h: image.h };
+  picture = image;
   let done = 0;
   for (const top of rows.starts) {
     for (const left of cols.starts) {
@@ -142,7 +143,7 @@ const ACTIONS = {
   },
   async label({ threshold, minSize, neck, which }) {
     const found = labelInstances(planes[which], size.h, size.w, threshold, minSize, neck);
-    return { ...found, cells: measureCells(found, planes[which], size.h, size.w) };
+    return { ...found, cells: measureCells(found, planes[which], picture) };
   },
   async probability() {
     return { planes };

@@ -118,6 +118,8 @@ def film_images(
     return list(found.values())
 
 # %% ../nbs/19_challenge.ipynb #bb91de67
+#| code-fold: true
+#| code-summary: "读表，查表，查一帧"
 def read_tracks(
     file: Path,  # `res_track.txt`或`man_track.txt`
 ) -> np.ndarray:  # `(n, 4)`的整数，每行是编号、起、止、母
@@ -187,12 +189,17 @@ def _find_masks(folder, images):
         raise fault(FileNotFoundError, f"{folder}缺帧：编号{_some(missing)}",
                     "从mask000.tif起一帧一张；没有细胞的帧存一张全0的图")
     found = [masks[n].name for n in sorted(masks)]
+    others = sorted({file.name for file in folder.glob("*.tif")} - set(found))
+    if others:
+        raise fault(ValueError, f"{folder}里还有{_some(others)}，挑战赛的工具会把它也当成一帧",
+                    "结果的文件夹里只放掩码和res_track.txt，别的移走")
     if names and found != names:
         raise fault(ValueError, f"{folder}的掩码与图像的名字对不上："
                     f"{_some(sorted(set(found) ^ set(names)))}",
                     "t000.tif的掩码叫mask000.tif，位数也要一样")
     return [masks[n] for n in sorted(masks)]
 
+# %% ../nbs/19_challenge.ipynb #32eef8ca
 def check_result(
     folder: Path,  # 结果的文件夹，里面是`mask000.tif`……和`res_track.txt`
     images: list[Path] | None = None,  # 录像的图像：给了就查名字和大小对不对得上
@@ -217,7 +224,9 @@ def check_result(
         _check_frame(labels, file, tracks[present, 0].tolist())
     return tracks
 
-# %% ../nbs/19_challenge.ipynb #5065303d
+# %% ../nbs/19_challenge.ipynb #72b8cfe8
+#| code-fold: true
+#| code-summary: "写一帧，换上"
 def _claim_folder(out):
     "那里是空的，或只有追踪的结果，才肯换掉"
     if out.exists() and not out.is_dir():
@@ -254,7 +263,7 @@ def _check_partial(partial, images, out):
 
 def _swap(partial, out):
     "整个换上；换不上，原来的放回去"
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    old = partial.with_suffix(".old")
     if out.exists():
         os.replace(out, old)
     try:
@@ -265,6 +274,7 @@ def _swap(partial, out):
         raise
     shutil.rmtree(old, ignore_errors=True)
 
+# %% ../nbs/19_challenge.ipynb #b92eb90e
 def write_result(
     out: Path,  # 写到哪里，如`01_RES`；那里已有一份追踪的结果就换掉
     images: list[Path],  # 录像的图像，一帧一张
@@ -273,7 +283,7 @@ def write_result(
 ) -> Path:  # 就是`out`
     "写一份追踪的结果，先查后换：不合规矩的报`ValueError`，什么也不写"
     out = Path(out)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    partial = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.partial")
     try:
         _claim_folder(out)
         partial.mkdir(parents=True)
@@ -291,7 +301,7 @@ def write_result(
         shutil.rmtree(partial, ignore_errors=True)
     return out
 
-# %% ../nbs/19_challenge.ipynb #79d68cc1
+# %% ../nbs/19_challenge.ipynb #85d35f17
 def tra_measure(
     res: Path,  # 结果的文件夹，里面是`mask000.tif`……和`res_track.txt`
     gt: Path,  # 真相的文件夹，如`01_GT`，里面有`TRA/man_track.txt`
@@ -303,8 +313,9 @@ def tra_measure(
         raise fault(ValueError, "算TRA要py-ctcmetrics", "pip install py-ctcmetrics") from e
     check_result(res)
     res, truth = Path(res), Path(gt) / "TRA"
-    read_tracks(truth / "man_track.txt")
+    lives = read_tracks(truth / "man_track.txt")
     frames, marks = len(_numbered_masks(res, "mask")), len(_numbered_masks(truth, "man_track"))
+    _check_table(lives, truth / "man_track.txt", marks)
     if frames != marks:
         raise fault(ValueError, f"{res}有{frames}帧，{truth}有{marks}帧",
                     "TRA要逐帧都有标记，一帧对一帧")
@@ -312,7 +323,9 @@ def tra_measure(
         scores = tool.evaluate_sequence(str(res), str(gt), ["Valid", "TRA"], threads=1)
     return float(scores["TRA"])
 
-# %% ../nbs/19_challenge.ipynb #0513db36
+# %% ../nbs/19_challenge.ipynb #7681b842
+#| code-fold: true
+#| code-summary: "写脚本"
 _NEEDS = ('Needs Python 3.11 or newer and: pip install '
           '"unet_repro @ git+https://github.com/unet-repro/unet_repro"')
 

@@ -1076,7 +1076,7 @@ def unet_track(
     folder, out = _find_model(model), Path(out)
     films, name = _films(film)
     first = next(iter(films.values()))
-    _keep_out(out, "--out", first.parent if name else first)
+    _keep_out(out / (name or ""), "--out", first.parent if name else first)
     images = {seq: film_images(place) for seq, place in films.items()}
     for files in images.values():
         field_of_interest(read_image(files[0]).shape[:2], border)  # 去光了，现在就说

@@ -1,7 +1,7 @@
 """U373的一段录像训练，追踪另一段的每一帧，写成挑战赛的结果，由py-ctcmetrics来查、来打分。
 
-用法：python benchmarks/challenge.py，权重和结果写进runs/challenge（练过的接着用），成绩写进
-nbs/results/challenge.json，约一小时；--start_only：只练。要两套真实数据。
+用法：python benchmarks/challenge.py，权重和结果写进runs/challenge（有了的不再做，删掉它从头来），
+成绩写进nbs/results/challenge.json，约一小时。要两套真实数据。
 """
 import contextlib
 import importlib
@@ -44,7 +44,9 @@ def track(seq):
     "追踪没有练过的一段，两家各打一遍分"
     film, res = real_data() / seq, RUNS / f"{seq}_RES"
     truth = film.with_name(f"{seq}_GT")
-    unet_track(str(train(seq)), str(film), out=str(res), border=BORDER)
+    run = train(seq)
+    if not res.is_dir():
+        unet_track(str(run), str(film), out=str(res), border=BORDER)
     theirs = official(res, truth, ["SEG", "DET", "TRA"])
     ours, inside = (score_folder(res, truth, border) for border in (0, BORDER))
     row = dict(seq=seq, frames=len(list(res.glob("mask*.tif"))), valid=int(theirs["Valid"]))
@@ -107,8 +109,4 @@ def main():
 
 
 if __name__ == "__main__":
-    if "--start_only" in sys.argv:
-        for test_seq in ("01", "02"):
-            train(test_seq)
-    else:
-        main()
+    main()

@@ -301,7 +301,7 @@ def write_result(
         shutil.rmtree(partial, ignore_errors=True)
     return out
 
-# %% ../nbs/19_challenge.ipynb #85d35f17
+# %% ../nbs/19_challenge.ipynb #c054cb27
 def tra_measure(
     res: Path,  # 结果的文件夹，里面是`mask000.tif`……和`res_track.txt`
     gt: Path,  # 真相的文件夹，如`01_GT`，里面有`TRA/man_track.txt`
@@ -323,7 +323,7 @@ def tra_measure(
         scores = tool.evaluate_sequence(str(res), str(gt), ["Valid", "TRA"], threads=1)
     return float(scores["TRA"])
 
-# %% ../nbs/19_challenge.ipynb #7681b842
+# %% ../nbs/19_challenge.ipynb #52ef71dc
 #| code-fold: true
 #| code-summary: "写脚本"
 _NEEDS = ('Needs Python 3.11 or newer and: pip install '

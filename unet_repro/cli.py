@@ -1017,7 +1017,8 @@ def unet_predict(
 from .challenge import Linker, film_images, tra_measure
 from .challenge import write_launchers, write_result
 from .evaluate import keep_inside
-
+from .large import _say
+from .predict import _check_fit
 
 # %% ../nbs/07_cli.ipynb #19c00004
 def _films(film):
@@ -1039,9 +1040,14 @@ def _seen(model, film):
     return bool(same and trained.test_seq and trained.test_seq != film.name)
 
 def _segment(network, images, border, cuts):
-    "一帧一帧地给出标签图"
+    "一帧一帧地给出标签图；同一种注意只说一次"
+    said = {}
     for file in tqdm(images, desc="追踪", disable=None):
-        labels = label_instances(foreground(predict_image(network, read_image(file))), **cuts)
+        image = read_image(file)
+        _say(_check_fit(network, image), said, file.name)
+        with contextlib.redirect_stdout(None):  # 它每一帧都说
+            probability = predict_image(network, image)
+        labels = label_instances(foreground(probability), **cuts)
         yield keep_inside(labels, border) if border else labels
 
 def _score_film(res, truth, border):
@@ -1059,8 +1065,6 @@ def _score_film(res, truth, border):
     print(f"{truth.name}：{'，'.join(known)}")
     return scores
 
-
-
 # %% ../nbs/07_cli.ipynb #19c00005
 @_command("model", "film")
 def unet_track(
@@ -1072,7 +1076,7 @@ def unet_track(
     neck: float = None,  # 脖子多细就切开，0不切，见05章；不写用模型记着的，或0.7
     min_size: int = None,  # 小于这么多像素的丢掉；不写用模型记着的，或100
 ):
-    "追踪：录像里的细胞连成轨迹，写成挑战赛收的样子；有真相的打分"
+    "追踪：录像里的细胞连成轨迹，写成挑战赛的结果，有真相的打分；整套数据写成参赛文件夹"
     folder, out = _find_model(model), Path(out)
     films, name = _films(film)
     first = next(iter(films.values()))
@@ -1100,8 +1104,6 @@ def unet_track(
     known = {seq: score for seq, score in scores.items() if score}
     if known:
         _write_json(known | provenance(), out / "scores.json")
-
-
 
 # %% ../nbs/07_cli.ipynb #0a7a0032
 @_command("model")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['one_sentence', 'plain_errors', 'Source', 'unet_data', 'unet_doctor', 'Training', 'unet_train', 'unet_evaluate',
-           'unet_predict', 'unet_export']
+           'unet_predict', 'unet_track', 'unet_export']
 
 # %% ../nbs/07_cli.ipynb #50ff6197
 #| code-fold: true
@@ -1070,6 +1070,100 @@ def unet_predict(
     if failed:
         sys.exit(f"{len(failed)}张没做成" if state.is_main_process else 1)
 
+
+# %% ../nbs/07_cli.ipynb #19c00003
+#| code-fold: true
+#| code-summary: "导入"
+from .challenge import Linker, film_images, tra_measure
+from .challenge import write_launchers, write_result
+from .evaluate import keep_inside
+from .large import _say
+from .predict import _check_fit
+
+# %% ../nbs/07_cli.ipynb #19c00004
+def _films(film):
+    "录像`{名字: 文件夹}`，和数据集的名字；给的是一段录像，名字就是`None`"
+    folder = Path(film)
+    if not _numbered(folder, "t"):
+        folder = find_data(film, synthesize=False)
+        found = {place.name: place for place in sorted(folder.glob("[0-9][0-9]"))}
+        if found:
+            return found, folder.name.removesuffix("_train")
+    return {folder.name: folder}, None
+
+def _seen(model, film):
+    "这段录像，模型练的时候见过没有"
+    if not (model.parent / "args.json").is_file():
+        return False
+    trained = _read_arguments(model.parent)[0]
+    same = trained.data and Path(trained.data).resolve() == film.parent.resolve()
+    return bool(same and trained.test_seq and trained.test_seq != film.name)
+
+def _segment(network, images, border, cuts):
+    "一帧一帧地给出标签图；同一种注意只说一次"
+    said = {}
+    for file in tqdm(images, desc="追踪", disable=None):
+        image = read_image(file)
+        _say(_check_fit(network, image), said, file.name)
+        with contextlib.redirect_stdout(None):  # 它每一帧都说
+            probability = predict_image(network, image)
+        labels = label_instances(foreground(probability), **cuts)
+        yield keep_inside(labels, border) if border else labels
+
+def _score_film(res, truth, border):
+    "有真相就打分，说一声；没有就是`None`"
+    if not (truth / "SEG").is_dir():
+        return None
+    scores = score_folder(res, truth, border)
+    try:
+        scores["TRA"] = tra_measure(res, truth)
+    except (OSError, ValueError) as error:
+        scores["TRA"] = None
+        print(f"注意：没有TRA：{error}")
+    known = [f"{name} {scores[name]:.4f}" for name in ("SEG", "DET", "TRA")
+             if scores[name] is not None]
+    print(f"{truth.name}：{'，'.join(known)}")
+    return scores
+
+# %% ../nbs/07_cli.ipynb #19c00005
+@_command("model", "film")
+def unet_track(
+    model: str,  # 模型文件夹，如runs/train/last
+    film: str,  # 一段录像的文件夹，里面是t000.tif……；或整套数据，写成参赛文件夹
+    out: str = "runs/track",  # 结果写到哪个文件夹
+    border: int = 0,  # 整个在四周这么多像素里的细胞不要；PhC-C2DH-U373、DIC-C2DH-HeLa是50
+    threshold: float = None,  # 概率大于它的像素是前景；不写用模型记着的，或0.5
+    neck: float = None,  # 脖子多细就切开，0不切，见05章；不写用模型记着的，或0.7
+    min_size: int = None,  # 小于这么多像素的丢掉；不写用模型记着的，或100
+):
+    "追踪：录像里的细胞连成轨迹，写成挑战赛的结果，有真相的打分；整套数据写成参赛文件夹"
+    folder, out = _find_model(model), Path(out)
+    films, name = _films(film)
+    first = next(iter(films.values()))
+    _keep_out(out / (name or ""), "--out", first.parent if name else first)
+    images = {seq: film_images(place) for seq, place in films.items()}
+    for files in images.values():
+        field_of_interest(read_image(files[0]).shape[:2], border)  # 去光了，现在就说
+    place = PartialState(cpu=not torch.accelerator.is_available()).device
+    network = UNet.from_pretrained(folder).to(place)
+    cuts, scores = cutting(network, threshold=threshold, neck=neck, min_size=min_size), {}
+    options = " ".join(f"--{key} {value}" for key, value in (dict(border=border) | cuts).items())
+    for seq, files in images.items():
+        linker = Linker()
+        labels = map(linker.add, _segment(network, files, border, cuts))
+        res = write_result(out / name / f"{seq}_RES" if name else out, files, labels,
+                           linker.tracks)
+        print(f"{films[seq]}：{len(files)}帧，{len(linker.tracks)}条轨迹，写在{res}")
+        if _seen(folder, films[seq]):
+            print(f"注意：{seq}是这个模型练过的，分数偏高")
+        scores[seq] = _score_film(res, films[seq].with_name(f"{seq}_GT"), border)
+        if name:
+            write_launchers(out / "SW", name, seq, options)
+    if name:
+        network.save_pretrained(out / "SW" / name)
+    known = {seq: score for seq, score in scores.items() if score}
+    if known:
+        _write_json(known | provenance(), out / "scores.json")
 
 # %% ../nbs/07_cli.ipynb #0a7a0032
 @_command("model")

@@ -389,7 +389,7 @@ def make_transforms(
         weights = [WithWeights(recipe.gap, w0=recipe.w0, sigma=recipe.border_sigma,
                                balance=recipe.balance)]
         plain = [WithWeights(gap=False, w0=0, balance=False)]
-    if recipe.neighbours:
+    if recipe.neighbours and not recipe.classes:
         train.append(AddNeighbours(recipe.neighbours))
     if recipe.precomputed:
         train += weights

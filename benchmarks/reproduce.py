@@ -61,7 +61,7 @@ BLOCKS = {  # EM是一叠相连的切片：留出10张，中间空3张不用
     "back": (range(13, 30), range(10)),
 }
 NECKS, SIZES = (0.5, 0.7, 0.85, 1), (100, 500, 1000)  # 在训练的帧上选切法，从这些里选
-THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)  # 我们的配方，门槛也在训练的帧上选
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)  # 门槛也是；没有记下门槛的几次用的是0.5
 BUDGET = {16: (1500, 20), 32: (1500, 20), 64: (500, 10)}  # 各宽度训练多少块、分几轮
 ABLATION_BUDGET = 600, 8  # 逐项比较都用这个预算
 LONG_BUDGET = 10_000, 50  # 长训：两套配方各练一万块，看论文的配方是不是只差步数
@@ -313,7 +313,7 @@ def choose_threshold(found, train):
     return max(THRESHOLDS, key=lambda threshold: iou(pixels > threshold, truth))
 
 
-def choose_cutting(found, train, border, threshold=0.5):
+def choose_cutting(found, train, border, threshold):
     "在训练的帧的预测上，挑SEG最高的neck和min_size"
     truth, scores = true_labels(train), []
     for neck, min_size in product(NECKS, SIZES):
@@ -339,7 +339,7 @@ def score(model, train, test, run):
     result = {way: score_cut(maps) for way, maps in found.items()}
     if main:
         seen = predict_all(model, train, run)
-        threshold = choose_threshold(seen, train) if run["recipe"] == "ours" else 0.5
+        threshold = choose_threshold(seen, train)
         cutting = result["cutting"] = choose_cutting(seen, train, data.border, threshold)
         result["fitted"] = score_cut(found["plain"], **cutting)
         result["both"] = score_cut(found["average"], **cutting)

@@ -3,11 +3,12 @@
 用法：pip install onnx onnxscript onnxruntime openvino nncf（要与MONAI比再加monai），
 然后python benchmarks/faster.py，结果写进nbs/results/faster.json。--try在很小的图像、很窄的网络上
 几十秒走一遍，只打印，不存。
-网络在合成数据的01上照教程配方练，宽16和64各一个。五种引擎：PyTorch；ONNX Runtime和OpenVINO的单
-精度；这两家的8位整数（静态量化，用01的各帧定范围：ONNX Runtime的QDQ、逐通道，NNCF的默认）。换的只
-是网络的前向，切块、镜像、拼接都是predict_image的，块也一样大，所以比的是引擎。各做两次，轮流，取快
-的一次；宽64另与MONAI的sliding_window_inference比（predict_speed.py的写法，连续的排法）。gap是概率与
-PyTorch的最大差多少，SEG在02的各帧上算，概率都过label_instances的默认值。
+网络在合成数据的01上照教程配方练，宽16和64各一个，存在runs/faster里，有就不再练。五种引擎：
+PyTorch；ONNX Runtime和OpenVINO的单精度；这两家的8位整数（静态量化，用01的各帧定范围：ONNX
+Runtime的QDQ、逐通道，NNCF的默认）。换的只是网络的前向，切块、镜像、拼接都是predict_image的，块也
+一样大，所以比的是引擎。各做两次，轮流，取快的一次；宽64另与MONAI的sliding_window_inference比
+（predict_speed.py的写法，连续的排法）。gap是概率与PyTorch的最大差多少，SEG在02的各帧上算，概率都
+过label_instances的默认值。
 """
 import argparse
 import copy
@@ -20,7 +21,7 @@ import numpy as np
 import onnxruntime
 import openvino
 import torch
-from common import save, show, timed
+from common import ROOT, save, show, timed
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from predict_speed import peer
@@ -35,8 +36,9 @@ from unet_repro.recipe import tutorial_recipe
 from unet_repro.synthetic import make_synthetic
 from unet_repro.train import train_and_evaluate
 
-FULL = dict(side=2048, widths=(16, 64), epochs=30)
-TRY = dict(side=256, widths=(4,), epochs=2)
+FULL = dict(side=2048, epochs={16: 30, 64: 10})  # 宽度 → 练几轮
+TRY = dict(side=256, epochs={4: 2})
+WORK = ROOT / "runs/faster"
 
 
 class Swapped(UNet):
@@ -98,10 +100,13 @@ def engines(model, tiles, folder):
 
 def train(folder, width, epochs):
     "照教程配方练好的网络"
-    torch.manual_seed(0)
-    parts = tutorial_recipe(folder, width=width)
-    train_and_evaluate(**parts, num_epochs=epochs)
-    return parts["model"].eval()
+    kept = WORK / f"w{width}"
+    if not kept.exists():
+        torch.manual_seed(0)
+        parts = tutorial_recipe(folder, width=width)
+        train_and_evaluate(**parts, num_epochs=epochs)
+        parts["model"].save_pretrained(kept)
+    return UNet.from_pretrained(kept).eval()
 
 
 def seg(model, frames):
@@ -145,12 +150,12 @@ def measure(width, side, epochs, folder):
     return rows, len(plan_tiles((side, side), model))
 
 
-def main(side, widths, epochs):
+def main(side, epochs):
     "各种宽度"
     rows, tiles = [], {}
     with tempfile.TemporaryDirectory() as folder:
-        for width in widths:
-            more, tiles[width] = measure(width, side, epochs, Path(folder))
+        for width in epochs:
+            more, tiles[width] = measure(width, side, epochs[width], Path(folder))
             rows += more
     return dict(side=side, epochs=epochs, tiles=tiles, threads=torch.get_num_threads(), rows=rows)
 

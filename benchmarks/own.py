@@ -15,6 +15,7 @@ import roifile
 from common import save, show, timed
 from matplotlib import pyplot as plt
 from PIL import Image
+from scipy import ndimage
 
 from unet_repro.data import find_frames
 from unet_repro.synthetic import make_synthetic
@@ -33,10 +34,9 @@ def outlines(mask):
         yield int(i), (ring - 0.5).round(2)
 
 
-def by_size(mask):
-    "四类：背景，按面积分小、中、大"
-    areas = np.bincount(mask.ravel())
-    return np.where(mask == 0, 0, 1 + np.digitize(areas, [2200, 2900])[mask])
+def by_depth(mask):
+    "四类：背景，细胞由外到里三层"
+    return np.digitize(ndimage.distance_transform_edt(mask > 0), [1, 5, 12])
 
 
 def write(folder, sets):
@@ -50,7 +50,7 @@ def write(folder, sets):
         for place in ("黑白/图像", "颜色/图像", "labelme", "ImageJ"):
             picture.save(folder / place / f"{name}.png")
         Image.fromarray(np.uint8(255 * (mask > 0))).save(folder / f"黑白/掩码/{name}_mask.png")
-        Image.fromarray(COLOURS[by_size(mask)]).save(folder / f"颜色/掩码/{name}.png")
+        Image.fromarray(COLOURS[by_depth(mask)]).save(folder / f"颜色/掩码/{name}.png")
         rings = list(outlines(mask))
         shapes = [dict(label="细胞", shape_type="polygon", points=ring.tolist(), group_id=None)
                   for _, ring in rings]
@@ -77,7 +77,7 @@ def run(line, folder):
 def journey(folder, name, source, import_first="", options=""):
     "导入（若要）、体检、训练、评分、预测"
     lines = [import_first] if import_first else []
-    lines += [f"unet_data check {source}",
+    lines += [f"unet_data check {source.removeprefix('--data ')}",
               f"unet_train {source} {options} --test 0.2 --epochs 40 --out runs/{name}",
               f"unet_evaluate runs/{name}",
               f"unet_predict runs/{name} {name}的新图 --out 结果/{name}"]

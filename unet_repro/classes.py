@@ -69,7 +69,7 @@ def check_classes(
     absent = [str(k) for k in range(classes) if k not in seen]
     if absent:
         return (f"{len(dataset.masks)}张掩码里都没有编号是{'、'.join(absent)}的像素，"
-                f"这{len(absent)}类学不到；类别数是不是写多了")
+                f"这{len(absent)}类学不到")
     return None
 
 def class_shares(
@@ -118,12 +118,13 @@ def classify(
 
 def class_map(
     probability: np.ndarray,  # `predict_image`的结果：`(K, H, W)`，两类的是`(H, W)`
-) -> np.ndarray:  # `(H, W)`，uint8，类别的编号
+) -> np.ndarray:  # `(H, W)`，类别的编号，放得下的最小的整数类型
     "由预测的概率得到类别图，与`classify`同一条规则"
     if probability.ndim == 2:
         return (probability > 0.5).astype(np.uint8)
     likeliest = probability[1:].argmax(0) + 1
-    return np.where(1 - probability[0] > 0.5, likeliest, 0).astype(np.uint8)
+    found = 1 - probability[0] > 0.5
+    return np.where(found, likeliest, 0).astype(np.min_scalar_type(len(probability) - 1))
 
 # %% ../nbs/16_classes.ipynb #034c2e64
 #| code-fold: true

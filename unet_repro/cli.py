@@ -641,7 +641,6 @@ def _write_run(arguments, parts, history, folder):
     print(f"测试的{len(test)}帧：{scores}，共{metrics['seconds']:.0f}秒。"
           f"打开看：{out / 'prediction.png'}、{out / 'curves.png'}")
 
-
 # %% ../nbs/07_cli.ipynb #07f10001
 def _note_spacing(model, paths):
     "训练的图像写着像素多大，模型就记住"

@@ -25,7 +25,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from .files import fault, replacing
+from .files import fault, reason, replacing
 from .model import UNet
 from .train import evaluate, train_one_epoch
 
@@ -333,7 +333,7 @@ def training_lock(
         raise fault(FileExistsError, f"{out}正被另一个训练用着",
                     "等它练完，或换一个文件夹") from e
     except OSError as e:
-        raise fault(OSError, f"{out}里写不了东西（{e.strerror}）", "换一个文件夹") from e
+        raise fault(OSError, f"{out}里写不了东西（{reason(e)}）", "换一个文件夹") from e
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
+from .classes import class_map
 from .files import fault, quiet_tifffile, read_image, read_spacing, reason, tiff_page
 from .model import UNet
 from .predict import _check_fit, _cut_parts, _frame, cutting, foreground
@@ -496,7 +497,7 @@ class _Answer:
         plain = p.ndim == 2 or self.cell_class is None
         self.cells[where] = foreground(p) if plain else p[self.cell_class]
         if self.classes:
-            self.classes[where] = p > 0.5 if p.ndim == 2 else p.argmax(0)
+            self.classes[where] = class_map(p)
         if len(self.every) > 1:
             for plane, one in zip(self.every, p):
                 plane[where] = one

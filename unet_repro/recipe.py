@@ -475,10 +475,12 @@ def start_from(
     return model, "，".join([f"从{folder}起步：留下{share}{count:,}个权重", *news])
 
 # %% ../nbs/04_recipe.ipynb #c1a50008
-def _for_classes(recipe, dataset, masks):
+def _for_classes(recipe, dataset, masks, start):
     "多类：看一遍编号，换上K个通道和K类的损失；返回配方和每类占几成"
     note = check_classes(dataset, recipe.classes)
-    if note:
+    if note and not start:
+        raise fault(ValueError, note, "类别数写成实际有的几类，或检查掩码", "classes")
+    if note:  # 起步的模型可以见过别的类
         print(f"注意：{note}")
     share, rarity = class_shares(masks, recipe.classes), None
     if recipe.balance:
@@ -520,7 +522,7 @@ def prepare(
     train, test = Subset(learner, indices[0]), Subset(dataset, indices[1])
     masks = [dataset.masks[i] for i in train.indices]
     if recipe.classes:
-        recipe, share = _for_classes(recipe, dataset, masks)
+        recipe, share = _for_classes(recipe, dataset, masks, start)
     else:
         share = np.mean([(mask > 0).mean() for mask in masks])
     if start:

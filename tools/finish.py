@@ -67,6 +67,17 @@ def chinese(page):
     return re.sub(number, r'\1\2\3：', page)
 
 
+def unbroken(page):
+    "行内代码里短的、带连字符的词（`--classes`）不在连字符处折行"
+    def whole(m):
+        return re.sub(r'[\w.]*(?:-[\w.]+|--[\w.]+)+', nowrap, m[0])
+
+    def nowrap(m):
+        return f'<span class="text-nowrap">{m[0]}</span>' if len(m[0]) <= 24 else m[0]
+
+    return re.sub(r'(?<!<pre>)<code>[^<]*</code>', whole, page)
+
+
 # 骨架：自己的顶栏；smalldocs 的主题、图标、Bootstrap 和 Fuse 都用不着
 
 SCHEME = """<script>(() => {
@@ -122,8 +133,8 @@ def downloads(name):
 # 输出与图
 
 def aligned(line):
-    "这一行是不是对齐的表或树的一行：折了就没法看"
-    return re.search(r'\S {2,}\S|[├└│]', html.unescape(re.sub(r'<[^>]*>', '', line)))
+    "这一行是不是对齐的表或树的一行，或者一条横线：折了就没法看"
+    return re.search(r'\S {2,}\S|[├└│]|^[-=]{9,}$', html.unescape(re.sub(r'<[^>]*>', '', line)))
 
 
 def outputs(page):
@@ -153,12 +164,18 @@ def to_webp(data):
     scale = max(1, round(image.info.get('dpi', (100, 100))[0] / 100))
     if image.mode == 'RGBA' and image.getextrema()[3][0] == 255:
         image = image.convert('RGB')
-    for options in ({'lossless': True}, {'quality': 92}):
+    for options in ({'lossless': True}, {'quality': 92, 'method': 6}):
         out = io.BytesIO()
         image.save(out, 'webp', **options)
         if out.tell() < LARGE:
             break
     return out.getvalue(), (image.width // scale, image.height // scale)
+
+
+def lighter(svg):
+    "一幅SVG去掉说明和注释，坐标留两位小数：轻三成，看不出区别"
+    svg = re.sub(r'<metadata>.*?</metadata>|<!--.*?-->', '', svg, flags=re.S)
+    return re.sub(r'\s*\n\s*', '\n', re.sub(r'(\d\.\d{2})\d+', r'\1', svg))
 
 
 class Figures:
@@ -203,7 +220,7 @@ class Figures:
         size = [re.search(rf' {side}="([\d.]+)pt"', m[1]) for side in ('width', 'height')]
         if not all(size):
             return m[0]
-        data = re.sub(r' alt="[^"]*"', '', m[0], count=1).encode('utf-8')
+        data = lighter(re.sub(r' alt="[^"]*"', '', m[0], count=1)).encode('utf-8')
         name = f'figures/{hashlib.sha256(data).hexdigest()[:12]}.svg'
         (self.docs/'figures').mkdir(exist_ok=True)
         (self.docs/name).write_bytes(data)
@@ -220,7 +237,7 @@ class Figures:
 
 def finish_page(page, figures, notebook=None):
     "一页；notebook是它的笔记的文件名"
-    page = outputs(skeleton(chinese(formulas(page))))
+    page = outputs(skeleton(unbroken(chinese(formulas(page)))))
     page = figures.page(page)
     if notebook and notebook != 'index.ipynb':
         header = r'<header id="title-block-header".*?</header>'

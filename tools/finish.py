@@ -137,6 +137,11 @@ def aligned(line):
     return re.search(r'\S {2,}\S|[├└│]|^[-=]{9,}$', html.unescape(re.sub(r'<[^>]*>', '', line)))
 
 
+def shape(line):
+    "一行除去数字和空白的样子：同一张表的几行样子一样"
+    return re.sub(r'[\d.,\s]+', '', line)
+
+
 def outputs(page):
     "输出里对齐的几行横着滚；它前后的话，和别的输出，折行"
     def split(m):
@@ -145,6 +150,10 @@ def outputs(page):
         if len(there) < 2:
             return m[0]
         first, end = there[0], there[-1] + 1
+        while first and shape(lines[first - 1]) == shape(lines[first]):
+            first -= 1
+        while end < len(lines) and shape(lines[end]) == shape(lines[end - 1]):
+            end += 1
         parts = [lines[:first], lines[first:end], lines[end:]]
         before, table, after = ('\n'.join(part) for part in parts)
         return ''.join([
@@ -164,7 +173,7 @@ def to_webp(data):
     scale = max(1, round(image.info.get('dpi', (100, 100))[0] / 100))
     if image.mode == 'RGBA' and image.getextrema()[3][0] == 255:
         image = image.convert('RGB')
-    for options in ({'lossless': True}, {'quality': 92, 'method': 6}):
+    for options in ({'lossless': True}, {'quality': 90, 'method': 6}):
         out = io.BytesIO()
         image.save(out, 'webp', **options)
         if out.tell() < LARGE:
@@ -181,10 +190,15 @@ def lighter(svg):
 class Figures:
     "网站的图：各成一个文件，不写在网页里"
     def __init__(self, docs):
-        self.docs, self.sizes, self.files = docs, {}, {}
+        self.docs, self.sizes, self.files, self.drawings = docs, {}, {}, {}
         for path in sorted(docs.glob('*_files/**/*.png')):
             self.add(path.read_bytes(), path.relative_to(docs).with_suffix('.webp').as_posix())
             path.unlink()
+        for path in sorted(docs.glob('*_files/**/*.svg')):
+            text = path.read_text(encoding='utf-8')
+            light = lighter(text[text.index('<svg'):])
+            path.write_text(light, encoding='utf-8')
+            self.drawings[light.strip()] = path.relative_to(docs).as_posix()
 
     def add(self, data, name=None):
         "存下一幅PNG；给出文件名"
@@ -220,10 +234,12 @@ class Figures:
         size = [re.search(rf' {side}="([\d.]+)pt"', m[1]) for side in ('width', 'height')]
         if not all(size):
             return m[0]
-        data = lighter(re.sub(r' alt="[^"]*"', '', m[0], count=1)).encode('utf-8')
-        name = f'figures/{hashlib.sha256(data).hexdigest()[:12]}.svg'
-        (self.docs/'figures').mkdir(exist_ok=True)
-        (self.docs/name).write_bytes(data)
+        light = lighter(re.sub(r' alt="[^"]*"', '', m[0], count=1))
+        name = self.drawings.get(light)
+        if not name:
+            name = f'figures/{hashlib.sha256(light.encode()).hexdigest()[:12]}.svg'
+            (self.docs/'figures').mkdir(exist_ok=True)
+            (self.docs/name).write_text(light, encoding='utf-8')
         self.sizes[name] = [round(float(side[1])*4/3) for side in size]
         return f'<img src="{name}" alt="{alt[1] if alt else ""}" class="img-fluid">'
 

@@ -70,7 +70,7 @@ def chinese(page):
 def unbroken(page):
     "行内代码里短的、带连字符的词（`--classes`）不在连字符处折行"
     def whole(m):
-        return re.sub(r'[\w.]*(?:-[\w.]+|--[\w.]+)+', nowrap, m[0])
+        return re.sub(r'(?<![^\s>])[\w.]*-[-\w.]*\w(?![^\s<])', nowrap, m[0])
 
     def nowrap(m):
         return f'<span class="text-nowrap">{m[0]}</span>' if len(m[0]) <= 24 else m[0]
@@ -182,9 +182,10 @@ def to_webp(data):
 
 
 def lighter(svg):
-    "一幅SVG去掉说明和注释，坐标留两位小数：轻三成，看不出区别"
+    "一幅SVG去掉说明和注释，坐标留两位小数：轻三成，看不出区别；缩放的倍数不动"
     svg = re.sub(r'<metadata>.*?</metadata>|<!--.*?-->', '', svg, flags=re.S)
-    return re.sub(r'\s*\n\s*', '\n', re.sub(r'(\d\.\d{2})\d+', r'\1', svg))
+    svg = re.sub(r'(scale\([^)]*\))|(\d\.\d{2})\d+', lambda m: m[1] or m[2], svg)
+    return re.sub(r'\s*\n\s*', '\n', svg)
 
 
 class Figures:

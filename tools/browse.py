@@ -13,7 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
-from finish import Figures, finish_page
+from finish import Figures, finish_page, lighter
 from nbdev.config import get_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +36,9 @@ TERMS = {  # 搜什么 → 第一个结果在哪一页，标题里有什么
     'SEG是什么': ('evaluate', 'SEG'),
     '自己的图像': ('own', '自己的图像'), '崩溃': ('engine', '接着练'),
     '多卡': ('engine', '几个进程'), '测试分数高': ('faq', '高得可疑'),
+    '我的图像': ('own', '自己的图像'), '怎么用我自己的图片': ('own', '自己的图像'),
+    '为什么是388': ('faq', '388'), '断电了怎么办': ('engine', '接着练'),
+    '断了怎么接着训练': ('engine', '接着练'), '阈值': ('evaluate', '门槛'),
     'loss 不降': ('faq', '损失不降'), '分水岭': ('predict', '分水岭'),
 }
 COUNTS = ('requests', 'figures', 'formulas', 'texts')
@@ -416,6 +419,8 @@ def self_test(browser):
         assert any(f'bad{i}.html' in problem and what in problem for problem in bad), what
     for what in ELSE:
         assert any(what in problem for problem in bad), what
+    assert lighter('<g x="1.2345" transform="scale(0.0156)"/>') == (
+        '<g x="1.23" transform="scale(0.0156)"/>')
     print(f'  {len(BAD) + len(ELSE)}处坏的都发现了')
 
 

@@ -98,7 +98,7 @@ function touchField(box) {
     svg.setAttribute("aria-label", `${n}见方的输入里，一个${high - low + 1}见方的框`);
     svg.innerHTML = square("paper", 0, n - 1) + square("field", low, high) + skips.map((rows) => square("skip", ...rows)).join("")
       + square("window", lost, n - 1 - lost) + `<path class="cross" d="M${at - arm} ${at}h${2 * arm}M${at} ${at - arm}v${2 * arm}"/>`;
-    return `看到输入的第${low}到${high}行，${high - low + 1}见方；各级跳跃连接看到${skips.map(side).reverse().join("、")}见方。`;
+    return `输出的第${row}行看到输入的第${low}到${high}行，${high - low + 1}见方；各级跳跃连接看到${skips.map(side).reverse().join("、")}见方。`;
   });
 }
 
@@ -139,7 +139,7 @@ function touchWeights(box) {
     const cells = twoCells(gap), weights = weightMap(cells, w0, sigma), inside = weights[30 * cells.w + 51];
     paint(canvas, [cells.h, cells.w], (i) => cells.labels[i] ? [128, 136, 146] : fire(Math.sqrt((weights[i] - 1) / 20)));
     canvas.setAttribute("aria-label", `两个灰色的圆细胞，缝宽${gap}像素；背景越亮，权重越大`);
-    return gap ? `两个细胞最近处，缝里的权重是${inside.toFixed(2)}，其中1是w<sub>c</sub>，其余是边界项。` : "两个细胞挨着，最近处没有背景，权重是1。";
+    return gap ? `缝宽${gap}像素，最近处的权重是${inside.toFixed(2)}，其中1是w<sub>c</sub>，其余是边界项。` : "缝宽0像素，最近处没有背景，权重是1。";
   });
 }
 
@@ -193,7 +193,7 @@ function touchThreshold(box) {
   const map = readMap(box.dataset), { probability, truth, shape } = map, w = shape[1];
   const hue = (id, k) => 255 * Math.min(Math.max(Math.abs((id * .618 + k / 3) % 1 * 6 - 3) - 1, 0), 1);
   build(box, "canvas", "灰的深浅是概率，一种颜色一块，黄线是真相", [["threshold", "门槛", .05, .95, .5, .05]], ({ threshold }, canvas) => {
-    const { labels, count, iou, seg, cells } = score(map, threshold), said = `IoU ${iou.toFixed(3)}，SEG ${seg.toFixed(3)}；分出${count}块，真相有${cells}个细胞`;
+    const { labels, count, iou, seg, cells } = score(map, threshold), said = `门槛${threshold}：IoU ${iou.toFixed(3)}，SEG ${seg.toFixed(3)}；分出${count}块，真相有${cells}个细胞`;
     paint(canvas, shape, (i) => {
       if ([i + w, i + 1].some((near) => truth[near] !== undefined && truth[near] !== truth[i] && (near !== i + 1 || near % w))) return [240, 228, 66];
       return [0, 1, 2].map((k) => labels[i] ? 100 * probability[i] + .6 * hue(labels[i], k) : 255 * probability[i]);

@@ -9,9 +9,11 @@ import io
 import json
 import re
 import shutil
+from itertools import groupby
 from pathlib import Path
 
 from latex2mathml.converter import convert
+from lint import columns
 from nbdev.config import get_config
 from PIL import Image
 from search import entries
@@ -132,9 +134,14 @@ def downloads(name):
 
 # 输出与图
 
+def bare(text):
+    "去掉标记的文字"
+    return html.unescape(re.sub(r'<[^>]*>', '', text))
+
+
 def aligned(line):
     "这一行是不是对齐的表或树的一行，或者一条横线：折了就没法看"
-    return re.search(r'\S {2,}\S|[├└│]|^[-=]{9,}$', html.unescape(re.sub(r'<[^>]*>', '', line)))
+    return bool(re.search(r'\S {2,}\S|[├└│]|^[-=]{9,}$', bare(line)))
 
 
 def shape(line):
@@ -142,26 +149,43 @@ def shape(line):
     return re.sub(r'[\d.,\s]+', '', line)
 
 
+def in_tables(lines):
+    "各行是不是表里的：对齐的，与旁边的表行样子一样的，夹在表里、不到60列的"
+    table = [aligned(line) for line in lines]
+    order = range(1, len(lines))
+    for i, near in [*((i, i - 1) for i in order), *((i - 1, i) for i in reversed(order))]:
+        table[i] |= table[near] and shape(lines[i]) == shape(lines[near])
+    runs = [list(run) for _, run in groupby(range(len(lines)), table.__getitem__)]
+    for run in runs[1:-1]:
+        if all(columns(bare(lines[i])) < 60 for i in run):
+            for i in run:
+                table[i] = True
+    return table
+
+
 def outputs(page):
-    "输出里对齐的几行横着滚；它前后的话，和别的输出，折行"
+    "输出里的表横着滚；别的话，和别的输出，折行"
     def split(m):
         lines = m[1].split('\n')
-        there = [i for i, line in enumerate(lines) if aligned(line)]
-        if len(there) < 2:
-            return m[0]
-        first, end = there[0], there[-1] + 1
-        while first and shape(lines[first - 1]) == shape(lines[first]):
-            first -= 1
-        while end < len(lines) and shape(lines[end]) == shape(lines[end - 1]):
-            end += 1
-        parts = [lines[:first], lines[first:end], lines[end:]]
-        before, table, after = ('\n'.join(part) for part in parts)
-        return ''.join([
-            f'<pre><code>{before}</code></pre>'*bool(before.strip()),
-            f'<pre class="columns"><code>{table}</code></pre>',
-            f'<pre><code>{after}</code></pre>'*bool(after.strip())])
+        parts = []
+        for table, run in groupby(zip(in_tables(lines), lines), lambda pair: pair[0]):
+            text = [line for _, line in run]
+            kind = ' class="columns"' if table and len(text) > 1 else ''
+            if any(line.strip() for line in text):
+                parts.append(f'<pre{kind}><code>{chr(10).join(text)}</code></pre>')
+        return ''.join(parts) if 'class="columns"' in ''.join(parts) else m[0]
 
     return re.sub(r'<pre><code>(.*?)</code></pre>', split, page, flags=re.S)
+
+
+def tables(page):
+    "第一列的字多的表，手机上第一列宽一点"
+    def mark(m):
+        first = re.findall(r'<tr[^>]*>\s*<t[dh][^>]*>(.*?)</t[dh]>', m[0], re.S)
+        long = max((len(bare(cell).strip()) for cell in first), default=0) > 5
+        return m[0].replace('<table', '<table data-first="long"', 1) if long else m[0]
+
+    return re.sub(r'<table.*?</table>', mark, page, flags=re.S)
 
 
 def to_webp(data):
@@ -254,7 +278,7 @@ class Figures:
 
 def finish_page(page, figures, notebook=None):
     "一页；notebook是它的笔记的文件名"
-    page = outputs(skeleton(unbroken(chinese(formulas(page)))))
+    page = tables(outputs(skeleton(unbroken(chinese(formulas(page))))))
     page = figures.page(page)
     if notebook and notebook != 'index.ipynb':
         header = r'<header id="title-block-header".*?</header>'

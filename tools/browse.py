@@ -13,7 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
-from finish import Figures, finish_page
+from finish import Figures, finish_page, lighter
 from nbdev.config import get_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +36,9 @@ TERMS = {  # 搜什么 → 第一个结果在哪一页，标题里有什么
     'SEG是什么': ('evaluate', 'SEG'),
     '自己的图像': ('own', '自己的图像'), '崩溃': ('engine', '接着练'),
     '多卡': ('engine', '几个进程'), '测试分数高': ('faq', '高得可疑'),
+    '我的图像': ('own', '自己的图像'), '怎么用我自己的图片': ('own', '自己的图像'),
+    '为什么是388': ('faq', '388'), '断电了怎么办': ('engine', '接着练'),
+    '断了怎么接着训练': ('engine', '接着练'), '阈值': ('evaluate', '门槛'),
     'loss 不降': ('faq', '损失不降'), '分水岭': ('predict', '分水岭'),
 }
 COUNTS = ('requests', 'figures', 'formulas', 'texts')
@@ -229,8 +232,10 @@ def quarto(browser):
                                       encoding='utf-8')
         shutil.copy2(docs/'light.html', docs/'index.html')
         bad, _ = browse(browser, docs, ['light.html', 'dark.html'], {}, VIEWS[::2], menu=False)
-        return bad + list(touch(browser, serve(docs) + 'light.html'))
+        return bad
 
+
+# 能动手的图：脚本算的数与包里的一样
 
 def package_size(n, depth):
     "包里的 output_size；不合法是 None"
@@ -241,26 +246,110 @@ def package_size(n, depth):
         return None
 
 
-def touch(browser, url):
-    "能动手的图：数与包里的一样，键盘能用，没有脚本时写的那行也对"
-    page = browser.new_page()
-    page.goto(url)
+def same_sizes(page):
+    "输入边长1到700、深度1到5，输出多大"
     grid = 'Array.from({length: 700}, (_, n) => sizes(n + 1, depth).output)'
     for depth in range(1, 6):
         shown = page.evaluate(f'(() => {{ const depth = {depth}; return {grid}; }})()')
         for n, output in enumerate(shown, 1):
             if output != package_size(n, depth):
-                yield f'能动手的图：边长{n}、深度{depth}是{output}，包里是{package_size(n, depth)}'
-    still = page.locator('.touch').get_attribute('data-still')
-    path = page.evaluate('(() => { const { down, up } = sizes(572, 4); '
-                         'return [...down, ...up].flat().join(" → "); })()')
-    if path != still:
-        yield f'没有脚本时写的是{still}，应该是{path}'
-    page.locator('.touch [name=side]').focus()
-    page.keyboard.press('ArrowRight')
-    said = page.locator('.touch p').text_content()
-    if '573' not in page.locator('.touch output').first.text_content() or '不合法' not in said:
-        yield f'能动手的图：键盘按右，没有变成573：{said}'
+                yield f'边长{n}、深度{depth}是{output}，包里是{package_size(n, depth)}'
+
+
+def package_field(depth, level, rows):
+    "包里的网络只走到第level级，输出的这几行各看到输入的哪几行：导数不为零的那些"
+    import torch
+
+    from unet_repro.model import UNet, input_size
+    torch.manual_seed(0)
+    net = UNet(1, 1, width=1, depth=depth)
+    for p in net.parameters():
+        p.data.abs_()
+    if level < depth:
+        net.up[depth - 1 - level].weight.data.zero_()
+    n = input_size(64, depth)
+    x = torch.rand(1, 1, n, n, requires_grad=True)
+    output = net(x)
+    for row in rows:
+        gradient = torch.autograd.grad(output[0, 0, row].sum(), x, retain_graph=True)[0]
+        seen = gradient[0, 0].sum(1).nonzero()
+        yield [seen.min().item(), seen.max().item()]
+
+
+def same_field(page):
+    "深度1到5的感受野，和深度4的每一级跳跃连接看到的"
+    rows = [0, 15, 30, 63]
+    pairs = [(depth, depth) for depth in range(1, 6)] + [(4, level) for level in range(4)]
+    for depth, level in pairs:
+        shown = page.evaluate(f'{rows}.map((row) => field(row, {depth}, {level}))')
+        for row, ours, theirs in zip(rows, shown, package_field(depth, level, rows)):
+            if ours != theirs:
+                yield f'深度{depth}、到第{level}级，第{row}行看到{ours}，包里是{theirs}'
+
+
+def same_weights(page):
+    "几种缝宽、w0、sigma的整张权重图"
+    import numpy as np
+
+    from unet_repro.recipe import border_weight_map
+    cases = [(0, 10, 5), (1, 10, 5), (5, 10, 5), (5, 20, 1), (12, 3, 15), (30, 20, 9)]
+    for gap, w0, sigma in cases:
+        h, w, labels, weights = page.evaluate(
+            f'(() => {{ const cells = twoCells({gap}), weights = weightMap(cells, {w0}, {sigma}); '
+            'return [cells.h, cells.w, [...cells.labels], [...weights]]; })()')
+        labels = np.reshape(labels, (h, w))
+        gaps = (labels[30] == 0)[30:71 + gap].sum()
+        worst = np.abs(border_weight_map(labels, w0, sigma, False) - np.reshape(weights, (h, w)))
+        if gaps != gap or worst.max() > 1e-4:
+            yield f'缝宽{gap}（是{gaps}）、w0={w0}、sigma={sigma}，相差{worst.max():.1e}'
+
+
+def same_scores(page):
+    "九个门槛的IoU、SEG、块数"
+    import numpy as np
+
+    from unet_repro.evaluate import iou, seg_measure
+    from unet_repro.predict import label_instances
+    shape, probability, truth = page.evaluate(
+        '(() => { const map = readMap(document.querySelector("[data-touch=threshold]").dataset); '
+        'return [map.shape, map.probability, map.truth]; })()')
+    probability, truth = np.reshape(probability, shape), np.reshape(truth, shape)
+    for k in range(1, 10):
+        shown = page.evaluate(
+            '(() => { const box = document.querySelector("[data-touch=threshold]"); '
+            f'const {{ iou, seg, count }} = score(readMap(box.dataset), {k} / 10); '
+            'return [iou, seg, count]; })()')
+        labels = label_instances(probability, k / 10, min_size=0, neck=0)
+        right = [iou(labels, truth), seg_measure(labels, truth), int(labels.max())]
+        if np.abs(np.subtract(shown, right)).max() > 1e-9:
+            yield f'门槛{k / 10}是{shown}，包里是{right}'
+
+
+TOUCH = {  # 哪一幅 → 在哪一页，怎样比
+    'sizes': ('model', same_sizes), 'field': ('model', same_field),
+    'weights': ('recipe', same_weights), 'threshold': ('evaluate', same_scores),
+}
+
+
+def touch(browser, site):
+    "能动手的图：数与包里的一样，没有脚本时写的那行也对，键盘能用"
+    page = browser.new_page()
+    for name, (file, same) in TOUCH.items():
+        page.goto(f'{site}{file}.html')
+        box = page.locator(f'[data-touch={name}]')
+        if box.count() != 1:
+            yield f'{file}.html没有能动手的图{name}'
+            continue
+        for problem in same(page):
+            yield f'能动手的图{name}：{problem}'
+        still, said = box.get_attribute('data-still'), box.locator('p').text_content()
+        if still != said:
+            yield f'能动手的图{name}：没有脚本时写的是“{still}”，应该是“{said}”'
+        for slider in box.locator('input').all():
+            before = box.inner_html()
+            slider.press('ArrowRight')
+            if box.inner_html() == before:
+                yield f'能动手的图{name}：键盘按右，没有动'
     page.close()
 
 
@@ -269,6 +358,7 @@ def main(browser):
     names = sorted(path.name for path in DOCS.glob('*.html'))
     bad, n = browse(browser, DOCS, names, TERMS)
     bad += [f'Quarto的{problem}' for problem in quarto(browser)]
+    bad += touch(browser, serve(DOCS))
     for problem in bad:
         print(f'  {problem}')
     print(f'  {len(names)}页 × {len(VIEWS)}种窗口：{n["requests"]}个请求，{n["figures"]}幅图，'
@@ -329,6 +419,8 @@ def self_test(browser):
         assert any(f'bad{i}.html' in problem and what in problem for problem in bad), what
     for what in ELSE:
         assert any(what in problem for problem in bad), what
+    assert lighter('<g x="1.2345" transform="scale(0.0156)"/>') == (
+        '<g x="1.23" transform="scale(0.0156)"/>')
     print(f'  {len(BAD) + len(ELSE)}处坏的都发现了')
 
 

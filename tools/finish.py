@@ -9,9 +9,11 @@ import io
 import json
 import re
 import shutil
+from itertools import groupby
 from pathlib import Path
 
 from latex2mathml.converter import convert
+from lint import columns
 from nbdev.config import get_config
 from PIL import Image
 from search import entries
@@ -65,6 +67,17 @@ def chinese(page):
     page = re.sub(text, lambda m: m[1] + WORDS[m[2]], page)
     number = r'(<(?:fig)?caption[^>]*>\s*)(图|表)(?:\s|&nbsp;)*(\d+)[:：]\s*'
     return re.sub(number, r'\1\2\3：', page)
+
+
+def unbroken(page):
+    "行内代码里短的、带连字符的词（`--classes`）不在连字符处折行"
+    def whole(m):
+        return re.sub(r'(?<![^\s>])[\w.]*-[-\w.]*\w(?![^\s<])', nowrap, m[0])
+
+    def nowrap(m):
+        return f'<span class="text-nowrap">{m[0]}</span>' if len(m[0]) <= 24 else m[0]
+
+    return re.sub(r'(?<!<pre>)<code>[^<]*</code>', whole, page)
 
 
 # 骨架：自己的顶栏；smalldocs 的主题、图标、Bootstrap 和 Fuse 都用不着
@@ -121,27 +134,58 @@ def downloads(name):
 
 # 输出与图
 
+def bare(text):
+    "去掉标记的文字"
+    return html.unescape(re.sub(r'<[^>]*>', '', text))
+
+
 def aligned(line):
-    "这一行是不是对齐的表或树的一行：折了就没法看"
-    return re.search(r'\S {2,}\S|[├└│]', html.unescape(re.sub(r'<[^>]*>', '', line)))
+    "这一行是不是对齐的表或树的一行，或者一条横线：折了就没法看"
+    return bool(re.search(r'\S {2,}\S|[├└│]|^[-=]{9,}$', bare(line)))
+
+
+def shape(line):
+    "一行除去数字和空白的样子：同一张表的几行样子一样"
+    return re.sub(r'[\d.,\s]+', '', line)
+
+
+def in_tables(lines):
+    "各行是不是表里的：对齐的，与旁边的表行样子一样的，夹在表里、不到60列的"
+    table = [aligned(line) for line in lines]
+    order = range(1, len(lines))
+    for i, near in [*((i, i - 1) for i in order), *((i - 1, i) for i in reversed(order))]:
+        table[i] |= table[near] and shape(lines[i]) == shape(lines[near])
+    runs = [list(run) for _, run in groupby(range(len(lines)), table.__getitem__)]
+    for run in runs[1:-1]:
+        if all(columns(bare(lines[i])) < 60 for i in run):
+            for i in run:
+                table[i] = True
+    return table
 
 
 def outputs(page):
-    "输出里对齐的几行横着滚；它前后的话，和别的输出，折行"
+    "输出里的表横着滚；别的话，和别的输出，折行"
     def split(m):
         lines = m[1].split('\n')
-        there = [i for i, line in enumerate(lines) if aligned(line)]
-        if len(there) < 2:
-            return m[0]
-        first, end = there[0], there[-1] + 1
-        parts = [lines[:first], lines[first:end], lines[end:]]
-        before, table, after = ('\n'.join(part) for part in parts)
-        return ''.join([
-            f'<pre><code>{before}</code></pre>'*bool(before.strip()),
-            f'<pre class="columns"><code>{table}</code></pre>',
-            f'<pre><code>{after}</code></pre>'*bool(after.strip())])
+        parts = []
+        for table, run in groupby(zip(in_tables(lines), lines), lambda pair: pair[0]):
+            text = [line for _, line in run]
+            kind = ' class="columns"' if table and len(text) > 1 else ''
+            if any(line.strip() for line in text):
+                parts.append(f'<pre{kind}><code>{chr(10).join(text)}</code></pre>')
+        return ''.join(parts) if 'class="columns"' in ''.join(parts) else m[0]
 
     return re.sub(r'<pre><code>(.*?)</code></pre>', split, page, flags=re.S)
+
+
+def tables(page):
+    "第一列的字多的表，手机上第一列宽一点"
+    def mark(m):
+        first = re.findall(r'<tr[^>]*>\s*<t[dh][^>]*>(.*?)</t[dh]>', m[0], re.S)
+        long = max((len(bare(cell).strip()) for cell in first), default=0) > 5
+        return m[0].replace('<table', '<table data-first="long"', 1) if long else m[0]
+
+    return re.sub(r'<table.*?</table>', mark, page, flags=re.S)
 
 
 def to_webp(data):
@@ -153,7 +197,7 @@ def to_webp(data):
     scale = max(1, round(image.info.get('dpi', (100, 100))[0] / 100))
     if image.mode == 'RGBA' and image.getextrema()[3][0] == 255:
         image = image.convert('RGB')
-    for options in ({'lossless': True}, {'quality': 92}):
+    for options in ({'lossless': True}, {'quality': 90, 'method': 6}):
         out = io.BytesIO()
         image.save(out, 'webp', **options)
         if out.tell() < LARGE:
@@ -161,13 +205,25 @@ def to_webp(data):
     return out.getvalue(), (image.width // scale, image.height // scale)
 
 
+def lighter(svg):
+    "一幅SVG去掉说明和注释，坐标留两位小数：轻三成，看不出区别；缩放的倍数不动"
+    svg = re.sub(r'<metadata>.*?</metadata>|<!--.*?-->', '', svg, flags=re.S)
+    svg = re.sub(r'(scale\([^)]*\))|(\d\.\d{2})\d+', lambda m: m[1] or m[2], svg)
+    return re.sub(r'\s*\n\s*', '\n', svg)
+
+
 class Figures:
     "网站的图：各成一个文件，不写在网页里"
     def __init__(self, docs):
-        self.docs, self.sizes, self.files = docs, {}, {}
+        self.docs, self.sizes, self.files, self.drawings = docs, {}, {}, {}
         for path in sorted(docs.glob('*_files/**/*.png')):
             self.add(path.read_bytes(), path.relative_to(docs).with_suffix('.webp').as_posix())
             path.unlink()
+        for path in sorted(docs.glob('*_files/**/*.svg')):
+            text = path.read_text(encoding='utf-8')
+            light = lighter(text[text.index('<svg'):])
+            path.write_text(light, encoding='utf-8')
+            self.drawings[light.strip()] = path.relative_to(docs).as_posix()
 
     def add(self, data, name=None):
         "存下一幅PNG；给出文件名"
@@ -203,10 +259,12 @@ class Figures:
         size = [re.search(rf' {side}="([\d.]+)pt"', m[1]) for side in ('width', 'height')]
         if not all(size):
             return m[0]
-        data = re.sub(r' alt="[^"]*"', '', m[0], count=1).encode('utf-8')
-        name = f'figures/{hashlib.sha256(data).hexdigest()[:12]}.svg'
-        (self.docs/'figures').mkdir(exist_ok=True)
-        (self.docs/name).write_bytes(data)
+        light = lighter(re.sub(r' alt="[^"]*"', '', m[0], count=1))
+        name = self.drawings.get(light)
+        if not name:
+            name = f'figures/{hashlib.sha256(light.encode()).hexdigest()[:12]}.svg'
+            (self.docs/'figures').mkdir(exist_ok=True)
+            (self.docs/name).write_text(light, encoding='utf-8')
         self.sizes[name] = [round(float(side[1])*4/3) for side in size]
         return f'<img src="{name}" alt="{alt[1] if alt else ""}" class="img-fluid">'
 
@@ -220,7 +278,7 @@ class Figures:
 
 def finish_page(page, figures, notebook=None):
     "一页；notebook是它的笔记的文件名"
-    page = outputs(skeleton(chinese(formulas(page))))
+    page = tables(outputs(skeleton(unbroken(chinese(formulas(page))))))
     page = figures.page(page)
     if notebook and notebook != 'index.ipynb':
         header = r'<header id="title-block-header".*?</header>'

@@ -2,7 +2,8 @@
 
 不带参数：比对这次的输出与存下的输出；--write：把这次的输出存进笔记；
 --data DIR：改在 DIR 里的数据上跑，只要求不出错；--also DIR：比对之外，用到数据的再在那里跑一遍；
---slow：标了 `#| slow` 的单元格也跑。标了 `#| data: any` 的换了数据也一样，在 DIR 的数据上不跑。
+--slow：标了 `#| slow` 的单元格也跑。标了 `#| data: any` 的换了数据也一样，在 DIR 的数据上不跑；
+标了 `#| fig-format: svg` 的图存成 SVG。
 """
 import argparse
 import json
@@ -168,6 +169,12 @@ def processor():
     return sum(os.times()[:4])
 
 
+def figure_format(cell):
+    "图存成PNG；标了`#| fig-format: svg`的示意图存成SVG，里面不写日期"
+    svg = cell.directives_.get('fig-format:') == ['svg']
+    return "'svg', metadata={'Date': None}" if svg else "'png'"
+
+
 def execute(path, slow):
     """跑一本笔记，输出写回同一个文件；返回跑了的单元格数、出错时的 (哪里, 说明)、处理器用了几秒。
 
@@ -176,13 +183,15 @@ def execute(path, slow):
     from execnb.shell import CaptureShell
     nb = NBProcessor(path, rm_directives=False).nb
     shell = CaptureShell(mpl_format='png')
-    shell.run_cell("import matplotlib; matplotlib.rcParams['figure.dpi'] = 100")
+    shell.run_cell("import matplotlib; "
+                   "matplotlib.rcParams.update({'figure.dpi': 100, 'svg.hashsalt': 'nbs'})")
     ran, error, costly = 0, None, []
     for n, cell in enumerate(nb.cells, 1):
         if skipped(cell, slow, 'UNET_REPRO_DATA' in os.environ):
             continue
         cell.outputs = []
         before = processor()
+        shell.run_cell(f'set_matplotlib_formats({figure_format(cell)})')
         shell.cell(cell)
         ran += 1
         if processor() - before >= COSTLY:

@@ -25,7 +25,7 @@
 
   // 搜索：同一行的词当成一个意思
   const SAME = [
-    "显存 内存 memory oom 爆显存", "断点续训 断点 续训 接着练 崩溃 断电 接着训练 resume 恢复训练", "检查点 checkpoint 存盘",
+    "显存 内存 memory oom 爆显存", "断点续训 断点 续训 接着练 崩溃 断了 断电 停电 中断 接着训练 resume 恢复训练", "检查点 checkpoint 存盘",
     "过拟合 overfitting overfit 背下", "学习率 learning_rate lr", "分割 segmentation", "语义分割 semantic_segmentation",
     "实例分割 instance_segmentation", "预测 推理 推断 inference predict prediction", "训练 training train", "评分 评估 打分 evaluate evaluation",
     "数据增强 augmentation 数据增广 数据扩充", "弹性形变 弹性变形 elastic", "损失 loss", "交叉熵 cross_entropy", "批量 batch batch_size 批大小",
@@ -36,9 +36,9 @@
     "显卡 gpu cuda", "多卡 几个进程 多进程 分布式 ddp distributed", "混合精度 精度 amp bf16 fp16 半精度", "梯度累积 合起来走一步 accumulate",
     "报错 出错 错误 error exception", "导出 export onnx 部署 deploy", "全黑 black", "轮 epoch", "类别 多分类 multiclass", "下载 download",
     "分水岭 watershed", "大图 大图像 比内存还大 large_image", "安装 install pip", "数据集 dataset", "合成 synthetic", "特征图 feature_map", "命令行 cli command",
-    "灰度 grayscale", "尺寸 size 边长", "细胞 cell", "膜 membrane", "复现 reproduce", "自己的 own custom 自定义", "体检 doctor 看病", "复制 copy", "日志 记录器 tensorboard logger",
+    "灰度 grayscale", "尺寸 size 边长", "细胞 cell", "膜 membrane", "复现 reproduce", "自己的 own custom 自定义", "自己的图像 我的图像 自己的图片 我的图片 自己的数据 我的数据", "图像 图片", "门槛 阈值 threshold", "体检 doctor 看病", "复制 copy", "日志 记录器 tensorboard logger",
   ].map((line) => line.split(" ").map((word) => word.replace(/_/g, " ")));
-  const STOP = /^(怎样|怎么|如何|为什么|为何|什么是|哪里|我想|我要)|(是什么|什么意思|怎么办|怎么做|怎样做|的)$|[？?，。！、：]/g;
+  const STOP = /^(怎样用?|怎么用?|如何用?|为什么是?|为何|什么是|哪里|我想|我要)|(是什么|什么意思|怎么办|怎么做|怎样做|的)$|[？?，。！、：]/g;
 
   const plain = (text) => text.normalize("NFKC").toLowerCase();
   const phrases = SAME.flat().filter((word) => word.includes(" "));
@@ -78,12 +78,20 @@
     .filter(({ got }) => got.filter(Boolean).length >= need * got.length)
     .map(({ entry, got }) => ({ entry, score: got.reduce((a, b) => a + b, 0) }))
     .sort((a, b) => b.score - a.score);
-  // 整句搜不到时，拆成两个字两个字的，多数对上就算
+  // 还搜不到，拆成两个字两个字的，多数对上就算
   const pairs = (query) => plain(query).match(/[\u3400-\u9fff]+|[a-z0-9_.]+/g)?.flatMap((run) =>
     /[a-z0-9]/.test(run) || run.length < 3 ? [run] : [...run].slice(1).map((_, i) => run.slice(i, i + 2))) || [];
+  // 整句搜不到时，先找句子里认得的词，长的在先
+  const known = SAME.flat().filter((word) => !ascii(word)).sort((a, b) => b.length - a.length);
+  const spot = (query) => known.filter((word) => {
+    const there = query.includes(word);
+    query = query.replace(word, " ");
+    return there;
+  }).concat(query.match(/[a-z0-9_.]+/g) || []);
   const find = (index, query) => {
-    const parts = words(plain(query));
-    let found = rank(index, parts, 1);
+    let found = rank(index, words(plain(query)), 1);
+    const spotted = spot(plain(query));
+    if (!found.length && spotted.length) found = rank(index, spotted, 1);
     if (!found.length) found = rank(index, pairs(query), .6);
     return found.slice(0, 20).map(({ entry }) => entry);
   };

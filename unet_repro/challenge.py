@@ -306,7 +306,7 @@ def tra_measure(
     res: Path,  # 结果的文件夹，里面是`mask000.tif`……和`res_track.txt`
     gt: Path,  # 真相的文件夹，如`01_GT`，里面有`TRA/man_track.txt`
 ) -> float:  # 在[0, 1]里
-    "挑战赛的TRA，由`py-ctcmetrics`来算；没有装、结果不合规矩、真相不全，报`ValueError`"
+    "挑战赛的TRA，由`py-ctcmetrics`来算；缺文件报`FileNotFoundError`，别的报`ValueError`"
     try:
         tool = importlib.import_module("ctc_metrics")
     except ImportError as e:

@@ -36,7 +36,7 @@ from unet_repro.recipe import tutorial_recipe
 from unet_repro.synthetic import make_synthetic
 from unet_repro.train import train_and_evaluate
 
-FULL = dict(side=2048, epochs={16: 30, 64: 6})  # 宽度 → 练几轮
+FULL = dict(side=2048, epochs={16: 30, 64: 15})  # 宽度 → 练几轮
 TRY = dict(side=256, epochs={4: 2})
 WORK = ROOT / "runs/faster"
 

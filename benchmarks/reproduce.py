@@ -192,10 +192,6 @@ def split(frames, protocol):
         train, test = BLOCKS[protocol]
         return ([i for i, frame in enumerate(frames) if frame.number in train],
                 [i for i, frame in enumerate(frames) if frame.number in test])
-    if protocol.startswith("inner"):  # 只在一段录像里：前三分之二练，空一帧，其余的测
-        inside = [i for i, frame in enumerate(frames) if frame.group == protocol[-2:]]
-        cut = len(inside) * 2 // 3
-        return inside[:cut], inside[cut + 1:]
     if protocol == "blocks":  # 第40到79帧测试，两边各空10帧不用
         train = [i for i, frame in enumerate(frames) if not 30 <= frame.number < 90]
         return train, [i for i, frame in enumerate(frames) if 40 <= frame.number < 80]

@@ -374,7 +374,7 @@ class Training(Source):
     test: float = None  # 留几成测试，整组地分；只有一组，留最后一段。不写是0.2
     test_images: str = None  # 测试的图像另在一个文件夹
     test_masks: str = None  # 测试的掩码在哪个文件夹；不写就在--test_images里找
-    recipe: Literal[*RECIPES] = "tutorial"  # 配方：教程的、论文的、我们最好的
+    recipe: Literal[*RECIPES] = "tutorial"  # 配方：教程的、论文的、我们的
     start: str = None  # 从这个模型的权重开始练；不写从头练
     width: int = 16  # 网络第0级的通道数，论文64
     epochs: int = 30  # 训练几轮

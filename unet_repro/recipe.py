@@ -259,6 +259,8 @@ class AddNeighbours(nn.Module):
         rim: int = 8,  # 抄多宽的一圈背景，越往外越淡，像素
     ):
         super().__init__()
+        _number("most", most, 0)
+        _number("rim", rim, 1)
         self.most, self.rim = most, rim
 
     def _add(self, image, labels, cells):
@@ -280,7 +282,7 @@ class AddNeighbours(nn.Module):
     def forward(self, image, mask):
         "图像是浮点的`(C, H, W)`，掩码是实例的编号`(1, H, W)`"
         count = int(torch.randint(self.most + 1, ()))
-        grey, labels = image.numpy().copy(), mask[0].numpy().copy()
+        grey, labels = image.numpy().copy(), mask[0].numpy().astype(np.int32)
         cells = np.unique(labels[labels > 0])
         for _ in range(count if len(cells) else 0):
             self._add(grey, labels, cells)

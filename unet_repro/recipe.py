@@ -263,19 +263,20 @@ class AddNeighbours(nn.Module):
         _number("rim", rim, 1)
         self.most, self.rim = most, rim
 
-    def _add(self, image, labels, cells):
+    def _add(self, image, labels, whole, cells):
         "加一个；没有地方就不加"
-        a, b = (cells[int(torch.randint(len(cells), ()))] for _ in range(2))
+        a, b = (ids[int(torch.randint(len(ids), ()))] for ids in (whole, cells))
         turn, angle = int(torch.randint(4, ())), 2 * np.pi * torch.rand(()).item()
         rows, cols = ndimage.find_objects(np.int8(labels == a))[0]
         box = tuple(slice(max(0, s.start - self.rim), s.stop + self.rim) for s in (rows, cols))
-        cell, patch = np.rot90(labels[box] == a, turn), np.rot90(image[:, *box], turn, (1, 2))
+        around, patch = np.rot90(labels[box], turn), np.rot90(image[:, *box], turn, (1, 2))
+        cell, empty = around == a, around == 0  # 抄不到别的细胞，也抄不到不算的像素
         corner = _beside(labels, cell, ndimage.center_of_mass(labels == b), angle)
         if corner is None:
             return
         place = tuple(slice(i, i + n) for i, n in zip(corner, cell.shape))
         alpha = 1 - ndimage.distance_transform_edt(~cell) / self.rim
-        alpha = np.clip(alpha, 0, 1) * (labels[place] <= 0)
+        alpha = np.clip(alpha, 0, 1) * (cell | empty & (labels[place] <= 0))
         image[:, *place] += (alpha * (patch - image[:, *place])).astype(image.dtype)
         labels[place][cell] = labels.max() + 1
 
@@ -283,9 +284,10 @@ class AddNeighbours(nn.Module):
         "图像是浮点的`(C, H, W)`，掩码是实例的编号`(1, H, W)`"
         count = int(torch.randint(self.most + 1, ()))
         grey, labels = image.numpy().copy(), mask[0].numpy().astype(np.int32)
-        cells = np.unique(labels[labels > 0])
-        for _ in range(count if len(cells) else 0):
-            self._add(grey, labels, cells)
+        cells, edge = np.unique(labels[labels > 0]), (labels[[0, -1]], labels[:, [0, -1]])
+        whole = np.setdiff1d(cells, np.concatenate(edge, axis=None))
+        for _ in range(count if len(whole) else 0):
+            self._add(grey, labels, whole, cells)
         return (tv_tensors.wrap(torch.from_numpy(grey), like=image),
                 tv_tensors.wrap(torch.from_numpy(labels[None]), like=mask))
 

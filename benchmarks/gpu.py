@@ -19,13 +19,15 @@ import torch
 from common import RESULTS
 from reproduce import DATA, execute, name_of
 
+from unet_repro.recipe import RECIPES
+
 
 def all_runs(args):
     "名字 → 一次训练的设定"
     runs = {}
     for data in DATA.values():
         for protocol in data.protocols:
-            for recipe in ("paper", "tutorial"):
+            for recipe in RECIPES:
                 run = dict(data=data.name, recipe=recipe, protocol=protocol, width=args.width,
                            change="gpu", seed=args.seed, steps=args.steps,
                            epochs=min(10, args.steps))

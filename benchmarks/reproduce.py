@@ -33,7 +33,7 @@ from unet_repro import recipe as recipes
 from unet_repro.data import find_frames, split_dataset
 from unet_repro.engine import keep_memory, train_run
 from unet_repro.evaluate import (
-    iou, pixel_error, rand_error, rand_info, score_folder, seg_measure)
+    iou, label_like_authors, pixel_error, rand_error, rand_info, score_folder, seg_measure)
 from unet_repro.model import UNet, init_he
 from unet_repro.predict import label_instances, predict_image
 from unet_repro.recipe import RECIPES, WeightedCrossEntropy, WithWeights, ignore_unlabelled
@@ -173,12 +173,16 @@ def all_runs():
             add(seed, 16, recipe, data.protocols[way], None, BUDGET[16], data)
     for seed, change in product((0, 1), ("adam", "no_border")):  # HeLa的细胞处处挨着
         add(seed, 16, "paper", "01to02", change, data=HELA)
-    for seed, data, way in product((0, 1), (U373, HELA), (0, 1)):
+    for seed, data, way in product((0, 1), (U373, HELA, EM), (0, 1)):
         add(seed, 16, "ours", data.protocols[way], None, BUDGET[16], data)
+    for seed in (0, 1):
+        add(seed, 16, "ours", "blocks", None, BUDGET[16])
     for protocol in ("01to02", "02to01"):  # 前三个种子没有试别的切法
         add(3, 16, "tutorial", protocol, budget=BUDGET[16])
     for change, seed in product(OURS_ABLATIONS, (0, 1)):
         add(seed, 16, "ours", "01to02", change)
+    for data, recipe, way in product(DATA.values(), RECIPES, (0, 1)):  # 宽一倍的
+        add(0, 32, recipe, data.protocols[way], None, BUDGET[32], data)
     return runs
 
 
@@ -294,13 +298,6 @@ def score_membranes(found, test):
                 V_rand=v_rand, V_info=v_info)
 
 
-def by_the_authors(probability):
-    "作者的脚本：概率过半，丢掉不超过500像素的连通域；不切开，不填洞"
-    labels = ndimage.label(probability > 0.5)[0]
-    small = np.bincount(labels.ravel()) <= 500
-    return np.where(small[labels], 0, labels)
-
-
 def choose_threshold(found, train):
     "在训练的帧的预测上，挑像素IoU最高的门槛；不算的像素不看"
     known = [train.dataset.masks[i] >= 0 for i in train.indices]
@@ -320,7 +317,8 @@ def choose_cutting(found, train, border, threshold):
 
 
 def score(model, train, test, run):
-    "测试帧的成绩：默认的做法；主表的还有8种朝向平均，细胞的再有另两种切法"
+    """测试帧的成绩：默认的做法；主表的还有8种朝向平均，细胞的再有挑过的切法，和作者脚本的做法；
+    早先几次的authors是另一种：平均8种朝向，4连通"""
     data, main = DATA[run["data"]], run["change"] in (None, "long", "gpu")
     frames = [test.dataset.frames[i] for i in test.indices]
     found = dict(plain=predict_all(model, test, run))
@@ -339,7 +337,8 @@ def score(model, train, test, run):
         cutting = result["cutting"] = choose_cutting(seen, train, data.border, threshold)
         result["fitted"] = score_cut(found["plain"], **cutting)
         result["both"] = score_cut(found["average"], **cutting)
-        result["authors"] = score_cut(found["average"], by_the_authors)
+        flips = predict_all(model, test, run, "flips")
+        result["release"] = score_cut(flips, partial(label_like_authors, border=data.border))
     return result
 
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NECKS', 'THRESHOLDS', 'iou', 'dice', 'overlap_table', 'match_objects', 'field_of_interest', 'keep_inside',
-           'seg_measure', 'count_errors', 'det_measure', 'valid_pixels', 'score_frames', 'score_folder', 'scores_text',
-           'show_scores', 'fit_cutting', 'pixel_error', 'rand_error', 'rand_info']
+           'label_like_authors', 'seg_measure', 'count_errors', 'det_measure', 'valid_pixels', 'score_frames',
+           'score_folder', 'scores_text', 'show_scores', 'fit_cutting', 'pixel_error', 'rand_error', 'rand_info']
 
 # %% ../nbs/06_evaluate.ipynb #88662839
 #| code-fold: true
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 from .files import fault, read_mask
-from .predict import label_instances
+from .predict import _check_map, label_instances
 from .train import iou_and_dice
 
 # %% ../nbs/06_evaluate.ipynb #9f554f6e
@@ -113,6 +113,17 @@ def keep_inside(
     "去掉与视野没有交集的物体，其余的原样保留"
     seen = labels[field_of_interest(labels.shape, border)]
     return np.where(np.isin(labels, seen), labels, 0)
+
+# %% ../nbs/06_evaluate.ipynb #a0b0c002
+def label_like_authors(
+    probability: np.ndarray,  # `(高, 宽)`，前景的概率，4种翻转平均过的
+    border: int = 50,  # 视野四周去掉几个像素
+) -> np.ndarray:  # 同样大小，0是背景，细胞的编号不一定相连
+    "论文作者2015年公布的追踪脚本的做法；形状或数值不对时报`ValueError`"
+    _check_map(probability)
+    labels = ndimage.label(probability > 0.5, np.ones((3, 3)))[0]
+    small = np.bincount(labels.ravel()) <= 500
+    return keep_inside(np.where(small[labels], 0, labels), border)
 
 # %% ../nbs/06_evaluate.ipynb #95450ee9
 def _frames(pred, truth):

@@ -423,6 +423,15 @@ def _frame(rows, cols):
     return tuple(slice(max(0, side.start - 1), side.stop + 1) for side in (rows, cols))
 
 # %% ../nbs/05_predict.ipynb #4588ed39
+def _check_map(probability):
+    "概率图要是二维的，在[0, 1]里；硬盘上的大图像只看形状"
+    if probability.ndim != 2:
+        raise fault(ValueError, f"概率图的形状是{probability.shape}，要(H, W)",
+                    "多类的概率先过foreground，或取出一类，如probability[1]")
+    on_disk = not isinstance(probability, np.ndarray)
+    if not (on_disk or ((probability >= 0) & (probability <= 1)).all()):
+        raise fault(ValueError, "概率要在[0, 1]里，没有NaN", "logits先过sigmoid")
+
 def label_instances(
     probability: np.ndarray,  # `(H, W)`，前景的概率，在[0, 1]里；可以是`DiskArray`
     threshold: float = 0.5,  # 大于它的像素是前景，在[0, 1]里
@@ -432,16 +441,12 @@ def label_instances(
 ) -> np.ndarray:  # `(H, W)` int32，0是背景，1、2、3……是细胞，由上到下编号
     "由概率图分出一个个细胞：过门槛、连通域、分水岭；形状或数值不对时报`ValueError`"
     _check_choices(threshold, min_size, neck)
-    if probability.ndim != 2:
-        raise fault(ValueError, f"概率图的形状是{probability.shape}，要(H, W)",
-                    "多类的概率先过foreground，或取出一类，如probability[1]")
+    _check_map(probability)
     if 0 in probability.shape:
         return np.zeros(probability.shape, np.int32)
     if strips or not isinstance(probability, np.ndarray):
         from unet_repro.large import label_strips
         return label_strips(probability, threshold, min_size, neck, **strips)
-    if not ((probability >= 0) & (probability <= 1)).all():
-        raise fault(ValueError, "概率要在[0, 1]里，没有NaN", "logits先过sigmoid")
     labels, count = ndimage.label(probability > threshold)
     frames = [_frame(*box) for box in ndimage.find_objects(labels)]
     _cut_parts(labels, np.arange(count + 1), frames, neck, min_size)

@@ -21,7 +21,8 @@ from torch import nn
 from ._modidx import d as _index
 from .data import SegmentationDataset, _numbered, find_frames
 from .evaluate import count_errors, iou, match_objects, rand_info
-from .files import ENTRIES, fault, image_files, is_copy, moved, read_image, read_mask
+from .files import (
+    ENTRIES, at_page, fault, image_files, is_copy, moved, read_image, read_mask)
 from .folders import find_own, identical, split_frames
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
@@ -252,13 +253,17 @@ def suspect_masks(
 # %% ../nbs/09_faq.ipynb #b5001b47
 def _check_pairs(files, images, masks, report):
     "一段录像里，一张张地看：空白的图像，配不上的掩码，空掩码"
+    def name(what, n):
+        frame = files.get("frame", {}).get(n)
+        return at_page(files[what][n], frame and frame.page)
+
     for n, image in images.items():
         if image.min() == image.max():
-            report.problems.append(Finding(f"{files['image'][n]}处处是{image.min()}，是空白的",
+            report.problems.append(Finding(f"{name('image', n)}处处是{image.min()}，是空白的",
                                            "重新导出，或连同掩码一起删掉"))
     empty = []
     for n, mask in masks.items():
-        file = files["mask"][n]
+        file = name("mask", n)
         if n not in files["image"]:
             report.problems.append(Finding(f"{file}没有对应的图像",
                                            "补上同一编号的图像，或删掉这张掩码"))
@@ -267,7 +272,7 @@ def _check_pairs(files, images, masks, report):
                 f"{file}是{mask.shape}，图像却是{images[n].shape[:2]}",
                 "掩码要与图像一样大", "mismatch"))
         if mask.min() == mask.max() != 0:
-            report.problems.append(Finding(f"{file}处处是{mask.max()}，没有背景", "背景要写0"))
+            report.problems.append(Finding(f"{file}处处是一个值，没有背景", "背景要写0"))
         elif not mask.any():
             empty.append(file)
     if empty:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ENTRIES', 'fault', 'reason', 'replacing', 'provenance', 'tiff_page', 'quiet_tifffile', 'read_image', 'read_mask',
            'read_spacing', 'shared_spacing', 'image_pixels', 'is_image', 'image_files', 'is_copy', 'is_mask',
-           'pair_files', 'count_pages', 'plain_layout', 'check_frames', 'ModelFolder', 'moved']
+           'pair_files', 'count_pages', 'plain_layout', 'at_page', 'check_frames', 'ModelFolder', 'moved']
 
 # %% ../nbs/15_files.ipynb #b2618c4e
 #| code-fold: true
@@ -539,6 +539,13 @@ def plain_layout(
     return rows
 
 # %% ../nbs/15_files.ipynb #062a7a39
+def at_page(
+    file: Path,  # 图像或掩码的文件
+    page: int | None = None,  # 堆栈的第几页，从0数；`None`：只有一页
+) -> str:  # 报错里怎样称呼这一帧
+    "文件名，堆栈的再说是第几页，从1数"
+    return str(file) if page is None else f"{file}的第{page + 1}页"
+
 def check_frames(
     frames: list,  # 一列`Frame`
     images: list[np.ndarray],  # 各帧的图像
@@ -549,16 +556,16 @@ def check_frames(
         raise fault(ValueError, "一帧也没有", "先用find_frames找", "own")
     usual = Counter((i.dtype, i.shape[2:]) for i in images).most_common(1)[0][0]
     for frame, image, mask in zip(frames, images, masks):
+        picture, truth = (at_page(file, frame.page) for file in (frame.image, frame.mask))
         if image.shape[:2] != mask.shape:
-            raise fault(ValueError, f"{frame.mask}是{mask.shape}，{frame.image}却是"
-                        f"{image.shape[:2]}",
+            raise fault(ValueError, f"{truth}是{mask.shape}，{picture}却是{image.shape[:2]}",
                         "掩码要与图像一样大：重新导出；缩放过的，掩码用最近邻缩放", "mismatch")
         if mask.min() == mask.max() != 0:
-            raise fault(ValueError, f"{frame.mask}处处是{mask.max()}，没有背景",
+            raise fault(ValueError, f"{truth}处处是一个值，没有背景",
                         "背景要写0；这一帧标错了就删掉它")
         if (image.dtype, image.shape[2:]) != usual:
-            raise fault(ValueError, f"{frame.image}是{image.dtype}、{image.shape}，"
-                        "与其余的帧不同", "统一位数和通道数")
+            raise fault(ValueError, f"{picture}是{image.dtype}、{image.shape}，与其余的帧不同",
+                        "统一位数和通道数")
     pictures, seg = frames[0].image.parent, frames[0].mask.parent
     if min(i.min() for i in images) == max(i.max() for i in images):
         raise fault(ValueError, f"{pictures}里的图像处处是同一个灰度，没有东西可学", "重新导出")

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 import torch
+import unet_repro
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from PIL import Image
 from safetensors import SafetensorError, safe_open
@@ -105,18 +106,26 @@ def replacing(
         partial.unlink(missing_ok=True)
 
 # %% ../nbs/15_files.ipynb #6b1922f9
+def _commit():
+    "软件包所在的git仓库的提交；没有装git，或包不在自己的仓库里，是`None`"
+    root = Path(unet_repro.__file__).parents[1]
+    command = ["git", "-C", root, "rev-parse", "--show-toplevel", "--short", "HEAD"]
+    try:
+        top, commit = subprocess.check_output(command, stderr=subprocess.DEVNULL,
+                                              text=True, encoding="utf-8").splitlines()
+        return commit if os.path.samefile(top, root) else None
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return None
+
 def provenance() -> dict:  # `command`、`commit`、`versions`、`machine`
     "这次运行的来历"
-    git = subprocess.run(
-        ["git", "-C", str(Path(importlib.import_module("unet_repro").__file__).parent),
-         "rev-parse", "--short", "HEAD"],
-        capture_output=True, text=True)
-    packages = ("unet_repro", "torch", "torchvision", "accelerate", "numpy")
-    versions = {name: version(name) for name in packages}
+    packages = ("torch", "torchvision", "accelerate", "numpy")
     return dict(
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        commit=git.stdout.strip() or None,
-        versions=versions | {"python": platform.python_version()},
+        commit=_commit(),
+        versions={"unet_repro": unet_repro.__version__,
+                  **{name: version(name) for name in packages},
+                  "python": platform.python_version()},
         machine=f"{platform.machine()}，{os.cpu_count()}核")
 
 # %% ../nbs/15_files.ipynb #25583fcb

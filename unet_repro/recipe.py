@@ -15,6 +15,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from numbers import Real
 from pathlib import Path
 import numpy as np
@@ -243,14 +244,13 @@ class WithWeights(nn.Module):
 def _beside(labels, cell, centre, angle):
     "cell从centre起沿angle往外挪，挪到谁也不压着；返回左上角，挪出画面是`None`"
     h, w = cell.shape
-    for distance in range(0, labels.shape[0] + labels.shape[1], 2):
+    for distance in count(0, 2):
         y = round(centre[0] + distance * np.sin(angle) - h / 2)
         x = round(centre[1] + distance * np.cos(angle) - w / 2)
         if not (0 <= y <= labels.shape[0] - h and 0 <= x <= labels.shape[1] - w):
             return None
         if not labels[y:y + h, x:x + w][cell].any():
             return y, x
-    return None
 
 class AddNeighbours(nn.Module):
     "把细胞连同周围几个像素抄到别的细胞旁边，挨着它；我们加的"
@@ -372,7 +372,7 @@ PAPER = Recipe(
 TUTORIAL = Recipe(flips=(v2.RandomHorizontalFlip, v2.RandomVerticalFlip))
 OURS = replace(
     TUTORIAL, sigma=0, degrees=180, scale=0.15, neighbours=3, w0=10, margin=None, radius=40,
-    loss=WeightedCrossEntropy, decay=True)
+    loss=WeightedCrossEntropy, lr=5e-4, decay=True)
 RECIPES = {"tutorial": TUTORIAL, "paper": PAPER, "ours": OURS}
 
 # %% ../nbs/04_recipe.ipynb #987ee0e4

@@ -440,7 +440,7 @@ def _check_fringe(frames):
     for frame, _, mask in frames:
         share = _fringe(mask)
         if share > 0.08:
-            yield Finding(f"{frame.mask}的细胞轮廓有{share:.0%}是零碎的编号，"
+            yield Finding(f"{at_page(frame.mask, frame.page)}的细胞轮廓有{share:.0%}是零碎的编号，"
                           "缩放或有损压缩时插了值",
                           "从原来的掩码重做：最近邻缩放，存成TIFF或PNG，不存JPEG", "resized")
 
@@ -528,7 +528,8 @@ def _check_match(frames):
         found = _better(i, frames, slopes)
         if found:
             way, own, best = found
-            yield Finding(f"{frame.mask}与图像对不上：原位{own:.1f}分，{way}{best:.1f}分",
+            mask = at_page(frame.mask, frame.page)
+            yield Finding(f"{mask}与图像对不上：原位{own:.1f}分，{way}{best:.1f}分",
                           "重新导出，让同一编号的图像与掩码是同一帧、同样的裁剪与朝向；"
                           "不能重新导出，就照上面说的把掩码挪回去；叠在一起看一眼", "mismatch")
 

@@ -282,11 +282,11 @@ class AddNeighbours(nn.Module):
 
     def forward(self, image, mask):
         "图像是浮点的`(C, H, W)`，掩码是实例的编号`(1, H, W)`"
-        count = int(torch.randint(self.most + 1, ()))
+        times = int(torch.randint(self.most + 1, ()))
         grey, labels = image.numpy().copy(), mask[0].numpy().astype(np.int32)
         cells, edge = np.unique(labels[labels > 0]), (labels[[0, -1]], labels[:, [0, -1]])
         whole = np.setdiff1d(cells, np.concatenate(edge, axis=None))
-        for _ in range(count if len(whole) else 0):
+        for _ in range(times if len(whole) else 0):
             self._add(grey, labels, whole, cells)
         return (tv_tensors.wrap(torch.from_numpy(grey), like=image),
                 tv_tensors.wrap(torch.from_numpy(labels[None]), like=mask))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from .data import SegmentationDataset
-from .files import fault
+from .files import at_page, fault
 from .model import foreground_logit
 from .train import evaluate
 from .visualize import FALSE_ALARM, _logits, to_frame
@@ -64,7 +64,8 @@ def check_classes(
         try:
             _check_ids(ids, classes)
         except ValueError as e:
-            raise fault(ValueError, f"{frame.mask}：{e.problem}", e.cure, e.entry) from e
+            where = at_page(frame.mask, frame.page)
+            raise fault(ValueError, f"{where}：{e.problem}", e.cure, e.entry) from e
         seen |= set(ids.tolist())
     absent = [str(k) for k in range(classes) if k not in seen]
     if absent:

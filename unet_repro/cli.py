@@ -29,8 +29,8 @@ from .engine import checkpoint_activations, keep_memory, train_run, training_loc
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
 from .export import export_model, export_package, model_card
-from .files import fault, image_pixels, is_image, provenance, reason, replacing
-from .files import shared_spacing
+from .files import check_size, fault, image_pixels, is_image, provenance, reason
+from .files import replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import read_as, split_frames, unpaired
 from .labels import import_labels
@@ -800,10 +800,7 @@ def _check_kinds(names, frames):
 def _check_sizes(frames):
     "每一帧都读得出来，掩码与图像一样大：写结果之前就看"
     for frame in frames:
-        image, mask = frame.read()
-        if image.shape[:2] != mask.shape:
-            raise fault(ValueError, f"{frame.mask}是{mask.shape}，{frame.image}却是"
-                        f"{image.shape[:2]}", "掩码要与图像一样大，重新导出", "mismatch")
+        check_size(frame, *frame.read())
 
 def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     "预测留出的帧，打分，写进结果的文件夹"

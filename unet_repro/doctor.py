@@ -487,7 +487,7 @@ def _ways(i, frames, slopes, scores, unit):
         for (other, _, _), slope in zip(frames, slopes):
             if other != frame and slope.shape == mask.shape:
                 score = slope[_outline(mask)].mean() / unit
-                yield score, f"换成{other.image}", mask, other
+                yield score, f"换成{at_page(other.image, other.page)}", mask, other
 
 # %% ../nbs/09_faq.ipynb #e9eb1895
 def _read_marks(frame, mask):
@@ -550,7 +550,8 @@ def _check_same(frames):
     for one, other in identical(readable, readable):
         if other not in told:
             told.update((one, other))
-            yield Finding(f"{other.image}、{one.image}一字节也不差，是同一张", _LEAK, "leak")
+            copy, first = (at_page(frame.image, frame.page) for frame in (other, one))
+            yield Finding(f"{copy}、{first}一字节也不差，是同一张", _LEAK, "leak")
 
 def _check_leak(frames, test_seq=None):
     "在两段录像里重复出现的帧；知道哪段是测试，就只看它与别的"
@@ -560,8 +561,8 @@ def _check_leak(frames, test_seq=None):
             flips = product((1, -1), repeat=2)
             same = max((a * b[::y, ::x]).mean() for y, x in flips)
             if same > 0.9:
-                what = f"{one.image}、{other.image}是同一张（相关{same:.2f}）"
-                yield Finding(what, _LEAK, "leak")
+                first, second = (at_page(frame.image, frame.page) for frame in (one, other))
+                yield Finding(f"{first}、{second}是同一张（相关{same:.2f}）", _LEAK, "leak")
 
 # %% ../nbs/09_faq.ipynb #29736b55
 def _open(folder):

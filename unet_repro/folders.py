@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 from .data import Frame
-from .files import _compact, _decode, fault, image_files, is_mask, pair_files
-from .files import plain_layout, read_image, read_mask
+from .files import _compact, _decode, at_page, fault, image_files, is_mask
+from .files import pair_files, plain_layout, read_image, read_mask
 
 # %% ../nbs/17_folders.ipynb #0ca42ba1
 _KINDS = ("auto", "ids", "binary", "border", "classes", "colours")
@@ -109,7 +109,7 @@ def _over_black(pixels):
 
 # %% ../nbs/17_folders.ipynb #d4d3d136
 def _count(masks, colour):
-    "`({值: 像素数}, {值: 头一个文件}, 是不是颜色)`"
+    "`({值: 像素数}, {值: 头一帧}, 是不是颜色)`"
     for colour in (colour, True):
         counts, where = Counter(), {}
         for path, page in masks:
@@ -118,7 +118,7 @@ def _count(masks, colour):
                 break
             for value, n in zip(*map(np.ndarray.tolist, np.unique(pixels, return_counts=True))):
                 counts[value] += n
-                where.setdefault(value, path)
+                where.setdefault(value, at_page(path, page))
         else:
             return counts, where, colour
 
@@ -132,7 +132,7 @@ def _settle(reading, masks):
         return replace(reading, kind="colours", values=reading.colours)
     values = sorted(counts)
     if coloured and (reading.invert or reading.kind not in ("auto", "classes", "colours")):
-        raise fault(ValueError, f"掩码是彩色的，如{masks[0][0]}，"
+        raise fault(ValueError, f"掩码是彩色的，如{at_page(*masks[0])}，"
                     + ("颠倒不了" if reading.invert else f"读不成{reading.kind}"),
                     "写出各类的颜色，第一个是背景，如colours=\"#000000,#ff0000\"", "classes")
     if coloured:
@@ -183,7 +183,7 @@ def _check_cells(masks):
                 area = np.bincount(ndimage.label(mask[box] == i)[0].ravel())[1:]
                 blocks += (area > 10).sum()  # 碎屑不数
     if blocks > 1.5 * ids:
-        raise fault(ValueError, f"掩码像是类别，不是细胞的编号，如{masks[0][0]}："
+        raise fault(ValueError, f"掩码像是类别，不是细胞的编号，如{at_page(*masks[0])}："
                     f"{ids}个编号画着{blocks}块，画不出细胞之间的边界",
                     "border要一个细胞一个编号，或0和255；分类写classes", "classes")
 
@@ -257,7 +257,8 @@ def read_labels(
         return _compact(border_classes(read_labels(path, cells, page)))
     pixels = _pixels(path, page, reading.kind == "colours")
     if pixels.ndim == 3:
-        raise fault(ValueError, f"{path}有颜色，别的掩码却没有", "统一成一种写法", "own")
+        raise fault(ValueError, f"{at_page(path, page)}有颜色，别的掩码却没有",
+                    "统一成一种写法", "own")
     if reading.kind == "binary":
         bright = pixels > sum(reading.values) / 2
         return _compact(ndimage.label(bright != reading.invert)[0])
@@ -268,7 +269,8 @@ def read_labels(
     if len(unknown):
         odd, count = Counter(unknown.tolist()).most_common(1)[0]
         coloured = reading.kind == "colours"
-        raise fault(ValueError, f"{path}里有{count}个像素是{_names([odd]) if coloured else odd}，"
+        value = _names([odd]) if coloured else odd
+        raise fault(ValueError, f"{at_page(path, page)}里有{count}个像素是{value}，"
                     "没有说过它是哪一类",
                     f"说过的是{_names(values) if coloured else '、'.join(map(str, values))}；"
                     "添上它，或改掩码（抗锯齿、有损压缩会造出新的值）", "classes")
@@ -437,10 +439,11 @@ def check_split(
     near = {(frame.group, frame.number + step) for frame in train for step in (-1, 1)}
     beside = [frame for frame in test if (frame.group, frame.number) in near]
     if len(beside) > 1:
-        lines.append(f"测试的{len(test)}帧里有{len(beside)}帧，紧挨着的一帧在训练里，如"
-                     f"{beside[0].image}：若是录像或切片，分数会虚高，改用整组的划分")
+        first = at_page(beside[0].image, beside[0].page)
+        lines.append(f"测试的{len(test)}帧里有{len(beside)}帧，紧挨着的一帧在训练里，如{first}："
+                     "若是录像或切片，分数会虚高，改用整组的划分")
     same = identical(train, test)
     if same:
-        lines.append(f"有{len(same)}张图像两边都有，如{same[0][0].image}和{same[0][1].image}："
-                     "从训练的一边删掉")
+        one, other = (at_page(frame.image, frame.page) for frame in same[0])
+        lines.append(f"有{len(same)}张图像两边都有，如{one}和{other}：从训练的一边删掉")
     return lines

@@ -372,7 +372,7 @@ PAPER = Recipe(
 TUTORIAL = Recipe(flips=(v2.RandomHorizontalFlip, v2.RandomVerticalFlip))
 OURS = replace(
     TUTORIAL, sigma=0, degrees=180, scale=0.15, neighbours=3, w0=10, margin=None, radius=40,
-    loss=WeightedCrossEntropy, decay=True)
+    loss=WeightedCrossEntropy, optimizer=torch.optim.RAdam, decay=True)
 RECIPES = {"tutorial": TUTORIAL, "paper": PAPER, "ours": OURS}
 
 # %% ../nbs/04_recipe.ipynb #987ee0e4

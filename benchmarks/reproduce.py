@@ -178,6 +178,8 @@ def all_runs():
         add(seed, 16, "ours", data.protocols[way], None, BUDGET[16], data)
     for seed, data, way in product((0, 1), (U373, HELA), (0, 1)):
         add(seed, 16, "ours", data.protocols[way], "no_warmup", BUDGET[16], data)
+    for seed, way in product((0, 1), (0, 1)):  # 边界项值多少，步数与主表一样
+        add(seed, 16, "ours", HELA.protocols[way], "no_border", BUDGET[16], HELA)
     for seed in (0, 1):
         add(seed, 16, "ours", "blocks", None, BUDGET[16])
     for protocol in ("01to02", "02to01"):  # 前三个种子没有试别的切法
@@ -323,7 +325,7 @@ def choose_cutting(found, train, border, threshold):
 def score(model, train, test, run):
     """测试帧的成绩：默认的做法；主表的还有8种朝向平均，细胞的再有挑过的切法，和作者脚本的做法；
     早先几次的authors是另一种：平均8种朝向，4连通；fitted是挑过切法、不平均的"""
-    data, main = DATA[run["data"]], run["change"] in (None, "no_warmup", "long", "gpu")
+    data, main = DATA[run["data"]], run["steps"] != ABLATION_BUDGET[0]
     frames = [test.dataset.frames[i] for i in test.indices]
     found = dict(plain=predict_all(model, test, run))
     if main:

@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['CLASS_COLORS', 'WithClasses', 'check_classes', 'class_shares', 'ClassCrossEntropy', 'classify', 'class_map',
-           'confusion_matrix', 'class_iou', 'evaluate_classes', 'paint_classes', 'class_legend', 'visualize_classes']
+           'confusion_matrix', 'class_iou', 'evaluate_classes', 'paint_classes', 'class_legend', 'visualize_classes',
+           'grow_back']
 
 # %% ../nbs/16_classes.ipynb #587e691c
 #| code-fold: true
 #| code-summary: "导入"
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -244,3 +246,15 @@ def visualize_classes(
     fig.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     plt.close(fig)
     return fig
+
+# %% ../nbs/16_classes.ipynb #e1a54936
+def grow_back(
+    labels: np.ndarray,  # `(H, W)`整数，细胞的编号；边界还没有编号，是0
+    inside: np.ndarray,  # `(H, W)`，是不是前景：细胞连同边界
+    reach: int = 5,  # 至多向外长几个像素
+) -> np.ndarray:  # `(H, W)`，长过的编号
+    "把边界归还给最近的细胞，不长到前景以外"
+    if not labels.any():
+        return labels
+    distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    return np.where(inside & (distance <= reach), labels[tuple(nearest)], labels)

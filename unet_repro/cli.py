@@ -34,7 +34,7 @@ from .files import replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import read_as, split_frames, unpaired
 from .labels import import_labels
-from .large import _roifile, predict_file
+from .large import _roifile, label_cells, predict_file
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
 from .recipe import RECIPES, prepare, tutorial_recipe
@@ -1019,7 +1019,7 @@ def unet_predict(
     threshold: float = None,  # 概率大于它的像素是前景；不写用模型记着的，或0.5
     neck: float = None,  # 脖子多细就切开，0不切，见05章；不写用模型记着的，或0.7
     min_size: int = None,  # 小于这么多像素的丢掉；不写用模型记着的，或100
-    cell_class: int = None,  # 多于两类的网络，第几类是细胞
+    cell_class: int = None,  # 多于两类的网络，第几类是细胞；不写是背景以外的全部
     rois: bool = False,  # 是否也写ImageJ的轮廓（名字_rois.zip），要roifile
     probability: bool = False,  # 是否连概率图也写出来
 ):
@@ -1104,7 +1104,7 @@ def _segment(network, images, border, cuts):
         _say(_check_fit(network, image), said, file.name)
         with contextlib.redirect_stdout(None):  # 它每一帧都说
             probability = predict_image(network, image)
-        labels = label_instances(foreground(probability), **cuts)
+        labels = label_cells(network, probability, **cuts)
         yield keep_inside(labels, border) if border else labels
 
 def _score_film(res, truth, border):

@@ -58,6 +58,10 @@ class ElasticDeform(v2.Transform):
     def make_params(self, flat_inputs):
         "抽一个位移场，得到每个像素去哪里取值"
         h, w = flat_inputs[0].shape[-2:]
+        if any(x.shape[-2:] != (h, w) for x in flat_inputs):
+            sizes = "、".join(f"{tuple(x.shape[-2:])}" for x in flat_inputs)
+            raise fault(ValueError, f"一起形变的大小不同：{sizes}",
+                        "图像与掩码要一样大", "mismatch")
         coarse = self.sigma * torch.randn(1, 2, 3, 3)
         shift = F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=True)[0]
         y, x = torch.meshgrid(
@@ -76,6 +80,9 @@ class ElasticDeform(v2.Transform):
         mode = "nearest" if isinstance(inpt, tv_tensors.Mask) else self.mode
         out = F.grid_sample(inpt[None].float(), params["grid"], mode=mode,
                             padding_mode="reflection", align_corners=True)[0]
+        if not inpt.is_floating_point():  # 双三次会冲出整数的范围
+            span = torch.iinfo(inpt.dtype)
+            out = out.round().clamp(span.min, span.max)
         return tv_tensors.wrap(out.to(inpt.dtype), like=inpt)
 
 # %% ../nbs/04_recipe.ipynb #658b99a3
@@ -154,11 +161,15 @@ class WeightedCrossEntropy(nn.Module):
         mask: torch.Tensor,  # `(N, 1, H, W)`，类别编号0到K-1（K为1时0和1）
         weight: torch.Tensor,  # `(N, 1, H, W)`，非负
     ) -> torch.Tensor:  # 标量：Σwℓ／Σw，求和时是Σwℓ
-        "形状不同，或权重有负数、NaN、全是零时报`ValueError`"
+        "形状不同，掩码不是类别编号，权重有负数、NaN、全是零，报`ValueError`"
         shapes = [tuple(x.shape) for x in (outputs, mask, weight)]
         if not shapes[1] == shapes[2] == (len(outputs), 1, *outputs.shape[-2:]):
             raise fault(ValueError, "输出是{}，掩码{}，权重{}".format(*shapes),
                         "掩码和权重都要是(N, 1, H, W)，与输出一样高、一样宽")
+        top, low, high = max(1, outputs.shape[1] - 1), mask.min().item(), mask.max().item()
+        if low < 0 or high > top:
+            raise fault(ValueError, f"掩码里的数从{low:g}到{high:g}",
+                        f"要0到{top}的类别编号；不算的像素，权重写0", "mask255")
         bad = (~(weight >= 0) | weight.isinf()).sum().item()
         if bad or not weight.any():
             problem = f"权重里有{bad}个负数、NaN或无穷大" if bad else "权重全是零"
@@ -309,9 +320,11 @@ class ClippedSGD(torch.optim.SGD):
 
     def step(self, closure=None):
         "截短，再走一步"
+        loss = closure() if closure else None
         params = [p for group in self.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(params, self.max_norm)
-        return super().step(closure)
+        super().step()
+        return loss
 
 def quiet_head(
     model: UNet,  # 就地修改输出层
@@ -327,6 +340,7 @@ def quiet_head(
         raise fault(ValueError, f"前景占{share:.0%}", "前景和背景都要有；检查训练的掩码")
     with torch.no_grad():
         model.head.weight *= 0.1
+        model.head.bias.zero_()
         model.head.bias[-1] = float(np.log(share / (1 - share)))
     return model
 
@@ -343,7 +357,7 @@ class Recipe:
     contrast: float | None = None  # 对比度变化的幅度；`None`不改灰度
     brightness: float = 0  # 亮度变化的幅度
     scale: float = 0  # 缩放的幅度；形变时一起做
-    neighbours: int = 0  # 一帧至多添几个挨着的细胞
+    neighbours: int = 0  # 一帧至多添几个挨着的细胞；分多类时不用
     w0: float | None = None  # 边界项的高度，0是不加；`None`不要权重图；分多类时不用
     border_sigma: float = 5  # 边界项的宽度，像素
     balance: bool = False  # 是否平衡类别
@@ -518,6 +532,9 @@ def prepare(
     recipe = replace(recipe, window=_window(recipe, dataset))
     train_transform, dataset.transform = make_transforms(recipe)
     if recipe.margin is None or recipe.margin or recipe.radius:
+        if recipe.w0 is None and not recipe.classes:
+            raise fault(ValueError, "margin、radius标出不算的像素，配方却没有权重图",
+                        "w0写0：权重图里只有不算的像素是0")
         ignore_unlabelled(dataset, recipe.margin, recipe.radius)
     if indices is None:
         indices = [part.indices for part in split_by_sequence(dataset, test_seq)]
@@ -528,7 +545,7 @@ def prepare(
     if recipe.classes:
         recipe, share = _for_classes(recipe, dataset, masks, start)
     else:
-        share = np.mean([(mask > 0).mean() for mask in masks])
+        share = class_shares([np.minimum(mask, 1) for mask in masks], 2)[1]
     if start:
         model = _started(recipe, dataset, start)
     else:

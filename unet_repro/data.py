@@ -38,6 +38,10 @@ class Frame:
         "图像和掩码"
         return read_image(self.image, self.page), read_mask(self.mask, self.page)
 
+
+# %% ../nbs/00_data.ipynb #3dbb02d0
+#| code-fold: true
+#| code-summary: "把图像和掩码按编号配成对"
 def _numbered(folder, prefix):
     "文件夹里形如`prefix数字.tif`（或.tiff、.png）的文件，按编号"
     found = {}
@@ -50,7 +54,6 @@ def _numbered(folder, prefix):
             raise fault(ValueError, f"{file}与{other.name}是同一个编号", "只留一个", "own")
     return dict(sorted(found.items()))
 
-# %% ../nbs/00_data.ipynb #3dbb02d0
 def _pair(folder, group):
     "一段录像里既有图像又有掩码的帧"
     images, seg = _numbered(folder / group, "t"), folder / f"{group}_GT" / "SEG"

@@ -41,6 +41,8 @@ def iou_and_dice(
     return tp / (tp + fp + fn), 2 * tp / (2 * tp + fp + fn)
 
 # %% ../nbs/02_train.ipynb #4c1195dd
+#| code-fold: true
+#| code-summary: "一批数据的输出和损失，三种错误当场说清楚"
 def _loss(model, criterion, images, targets):
     "一批数据的输出和损失；尺寸、掩码、损失不对时报错"
     outputs = model(images)

@@ -51,6 +51,7 @@ class Shape:
     name: str = ""  # 标签
     page: tuple = ()  # 在堆栈的哪一页；空的没有说
     runs: dict | None = None  # COCO的游程；有它就不看`polygons`
+    layer: str = ""  # QuPath的哪一层，像`_LAYERS`的；别的软件是空的
 
 @dataclass(frozen=True)
 class Sheet:
@@ -293,6 +294,14 @@ def _read_coco(file, content):
     return sheets
 
 # %% ../nbs/10_own.ipynb #e5187a2f
+_LAYERS = ("cell", "detection", "annotation", "tile", "tmacore", "root")  # 从里往外
+
+def _layer(feature, properties):
+    "QuPath的哪一层；0.3版写作object_type，0.2版写在id里"
+    given = properties.get("objectType") or properties.get("object_type") or feature.get("id")
+    layer = str(given).removeprefix("Path").removesuffix("Object").lower()
+    return layer if layer in _LAYERS else "annotation"
+
 def _geojson_shape(feature, where):
     "GeoJSON的一个物体"
     geometry = feature["geometry"]
@@ -304,17 +313,40 @@ def _geojson_shape(feature, where):
     for rings in [coordinates] if kind == "Polygon" else coordinates:
         polygons.append([_ring(ring, where) for ring in rings])
     _ring([point for rings in polygons for point in rings[0]], where)  # 一块也没有
-    chosen = (feature.get("properties") or {}).get("classification") or {}
+    properties = feature.get("properties") or {}
+    chosen = properties.get("classification") or {}
     name = chosen.get("name") or "：".join(chosen.get("names", []))
-    return Shape(polygons, " ".join(name.split()))
+    return Shape(polygons, " ".join(name.split()), layer=_layer(feature, properties))
+
+def _nested(features):
+    "各个物体，连里面套着的"
+    for feature in features:
+        yield feature
+        yield from _nested((feature.get("properties") or {}).get("childObjects", []))
 
 def _read_geojson(file, content):
     "QuPath的GeoJSON：一张图像"
     if isinstance(content, dict):
         content = content.get("features", [content])
     shapes = [_geojson_shape(feature, f"{file}里第{n}个物体")
-              for n, feature in enumerate(content, 1)]
+              for n, feature in enumerate(_nested(content), 1)]
     return [Sheet(file, "", shapes)]
+
+def _innermost(sheets):
+    "只收最里一层的：`(各张, 外面各层几个没有收)`；一张里全是外层的报`ValueError`"
+    found = {shape.layer for sheet in sheets for shape in sheet.shapes} - {""}
+    kept = {"", min(found, key=_LAYERS.index, default="")}
+    chosen, left = [], Counter()
+    for sheet in sheets:
+        shapes = [shape for shape in sheet.shapes if shape.layer in kept]
+        outer = [shape.layer for shape in sheet.shapes if shape.layer not in kept]
+        if outer and not shapes:
+            raise fault(ValueError, f"{sheet.file}里只有{outer[0]}，别的文件里有{max(kept)}，"
+                        "分不清它是物体还是圈着物体的区域",
+                        "是区域，在QuPath里删掉它再导出；是物体，与别的文件分开导入")
+        left.update(outer)
+        chosen.append(replace(sheet, shapes=shapes))
+    return chosen, left
 
 # %% ../nbs/10_own.ipynb #e5acb1da
 def _is_geojson(content):
@@ -521,13 +553,16 @@ class LabelReport:
     unlabelled: list = field(default_factory=list)  # 没有标注的图像，没有写
     skipped: int = 0  # 几个隐藏的、系统的文件，没有看
     classes: dict = field(default_factory=dict)  # `{类名: 号码}`；按物体导入是空的
+    left: dict = field(default_factory=dict)  # QuPath外面各层的几个没有收，`{层: 个数}`
 
     def __str__(self):
         lines = [f"{self.out}：{self.images}张图像，{self.shapes}个形状"]
         kinds = [f"{number}是{name}" for name, number in self.classes.items()]
         lines += ["类：" + "，".join(kinds)] if kinds else []
         names = "、".join(file.name for file in self.unlabelled[:3])
+        outer = "、".join(f"{number}个{layer}" for layer, number in self.left.items())
         notes = [
+            (self.left, f"{outer}没有导入：它们圈着更小的物体；要它们，在QuPath里只导出它们"),
             (self.overlaps, f"{self.overlaps}个形状压住了先画的，后画的在上"),
             (self.hidden, f"{self.hidden}个整个被盖住，掩码里没有它"),
             (self.cut, f"{self.cut}个伸到图像外面，外面的裁掉了"),
@@ -583,7 +618,7 @@ def import_labels(
     if out.exists():
         raise fault(FileExistsError, f"{out}已经存在", "换一个文件夹，或先删掉它")
     folder, files, images, skipped = _look(source)
-    sheets = [sheet for file in files for sheet in _read_sheets(file)]
+    sheets, left = _innermost([sheet for file in files for sheet in _read_sheets(file)])
     pairs = _match(sheets, images)
     classes = _class_numbers(pairs, names, background) if kind == "classes" else {}
     places, totals = _places(pairs, folder), Counter()
@@ -604,4 +639,4 @@ def import_labels(
             (partial / "classes.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
     unlabelled = [file for file in images if file not in pairs] if source.is_dir() else []
     return LabelReport(out, len(pairs), unlabelled=unlabelled, skipped=skipped,
-                       classes=classes, **totals)
+                       classes=classes, left=left, **totals)

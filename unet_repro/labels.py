@@ -136,10 +136,15 @@ def _labelme_ring(item, where):
         return _ring(item["points"], where)
     if kind not in ("rectangle", "circle"):
         raise fault(ValueError, f"{where}是{kind}，不是一块面积", "改画成多边形、圆或长方形")
-    first, second = _points(item["points"], where, 2)[:2]
+    points = _points(item["points"], where, 2)
+    if kind == "rectangle" and len(points) == 4:  # 写了四个角
+        return _ring(points, where)
+    if len(points) != 2:
+        raise fault(ValueError, f"{where}是{kind}，有{len(points)}个点",
+                    "长方形要2个或4个角，圆要圆心和圆周上一点。删掉它，重新画")
     if kind == "rectangle":
-        return _box(first, second)
-    return _circle(first, np.hypot(*(second - first)))
+        return _box(*points)
+    return _circle(points[0], np.hypot(*(points[1] - points[0])))
 
 def _read_labelme(file, content):
     "labelme的JSON：一张图像"

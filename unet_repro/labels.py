@@ -448,13 +448,26 @@ def _named(sheet, images):
     exact = [image for image in found if image.parts[-len(name.parts):] == name.parts]
     return exact or found
 
-def _beside(file, images):
-    "与标注文件同名的图像；说不出名字的ROI，旁边的都算"
+def _near(file, images):
+    "标注文件旁边的图像：`(都有哪些, 其中同名的)`"
     near = [image for image in images if image.parent in (file.parent, file.parent / "images")]
     stem = _SET.sub("", file.stem)
-    found = [image for image in near if _same(stem, image.stem) or _same(stem, image.name)]
-    roi = file.suffix.lower() == ".roi"
-    return found or (near if roi or not stem else [])
+    return near, [image for image in near if _same(stem, image.stem) or _same(stem, image.name)]
+
+def _is_stray(file, images):
+    "这个.roi起了名字，旁边又没有图像叫这个名字"
+    automatic = file.suffix.lower() != ".roi" or _AUTOMATIC.fullmatch(file.stem)
+    return not automatic and not _near(file, images)[1]
+
+def _beside(file, images):
+    "与标注文件同名的图像；名字没有意思的，旁边的都算"
+    near, found = _near(file, images)
+    if found or not _SET.sub("", file.stem):
+        return found or near
+    if len(near) == 1 and _is_stray(file, near):  # 别的.roi说的是图像，它说的也是
+        rois = [other for other in file.parent.iterdir() if other.suffix.lower() == ".roi"]
+        near = [] if any(_near(other, near)[1] for other in rois) else near
+    return near if file.suffix.lower() == ".roi" else []
 
 def _find_image(sheet, images):
     "一张标注的图像；找不到、不止一张报错"
@@ -558,6 +571,7 @@ class LabelReport:
     unlabelled: list = field(default_factory=list)  # 没有标注的图像，没有写
     skipped: int = 0  # 几个隐藏的、系统的文件，没有看
     classes: dict = field(default_factory=dict)  # `{类名: 号码}`；按物体导入是空的
+    strays: list = field(default_factory=list)  # 名字不是图像的.roi，画在旁边那一张上
     left: dict = field(default_factory=dict)  # QuPath外面各层的几个没有收，`{层: 个数}`
 
     def __str__(self):
@@ -565,9 +579,11 @@ class LabelReport:
         kinds = [f"{number}是{name}" for name, number in self.classes.items()]
         lines += ["类：" + "，".join(kinds)] if kinds else []
         names = "、".join(file.name for file in self.unlabelled[:3])
+        stray = "、".join(file.name for file in self.strays[:3])
         outer = "、".join(f"{number}个{layer}" for layer, number in self.left.items())
         notes = [
             (self.left, f"{outer}没有导入：它们圈着更小的物体；要它们，在QuPath里只导出它们"),
+            (self.strays, f"{len(self.strays)}个.roi没有同名的图像，画在旁边那一张上，如{stray}"),
             (self.overlaps, f"{self.overlaps}个形状压住了先画的，后画的在上"),
             (self.hidden, f"{self.hidden}个整个被盖住，掩码里没有它"),
             (self.cut, f"{self.cut}个伸到图像外面，外面的裁掉了"),
@@ -643,5 +659,6 @@ def import_labels(
         if classes:
             (partial / "classes.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
     unlabelled = [file for file in images if file not in pairs] if source.is_dir() else []
+    strays = [sheet.file for sheet in sheets if _is_stray(sheet.file, images)]
     return LabelReport(out, len(pairs), unlabelled=unlabelled, skipped=skipped,
-                       classes=classes, left=left, **totals)
+                       classes=classes, strays=strays, left=left, **totals)

@@ -61,6 +61,7 @@ class Sheet:
     shapes: list  # 一列`Shape`，后画的在上
     size: tuple = (None, None)  # 标注时图像的`(高, 宽)`；没有说是`None`
     many: bool = False  # 标注文件里有许多张图像
+    exact: bool = False  # 图像的名字要连文件夹一起对
 
 _FAR = 1e6  # 比这还远的坐标不是像素
 
@@ -278,10 +279,24 @@ def _coco_shape(item, names, where):
         polygons.append([_ring(points if len(even) == len(flat) else None, where)])
     return Shape(polygons, name)
 
+def _by_id(items, key, file):
+    "`{id: 名字}`；两个名字用一个id报`ValueError`"
+    found = {}
+    for item in items:
+        name = found.setdefault(item["id"], str(item[key]))
+        if name != str(item[key]):
+            raise fault(ValueError, f"{file}里{name}和{item[key]}的id都是{item['id']}",
+                        "合并几份JSON时id重了：用没有合并的，分开导入")
+    return found
+
 def _read_coco(file, content):
     "COCO的JSON：许多张图像；没有标注的图像不算"
-    names = {item["id"]: " ".join(str(item["name"]).split()) for item in content["categories"]}
+    names = {key: " ".join(name.split())
+             for key, name in _by_id(content["categories"], "name", file).items()}
     images = {item["id"]: item for item in content["images"]}
+    places = _by_id(content["images"], "file_name", file).values()
+    titles = {place.replace("\\", "/").split("/")[-1] for place in places}
+    exact = len(titles) < len(images)  # 有两张同名，在不同的文件夹
     shapes = {}
     for n, item in enumerate(content["annotations"], 1):
         where = f"{file}里第{n}个标注"
@@ -295,7 +310,7 @@ def _read_coco(file, content):
     for key, drawn in shapes.items():
         item = images[key]
         size = item.get("height"), item.get("width")
-        sheets.append(Sheet(file, str(item["file_name"]), drawn, size, many=True))
+        sheets.append(Sheet(file, str(item["file_name"]), drawn, size, many=True, exact=exact))
     return sheets
 
 # %% ../nbs/10_own.ipynb #e5187a2f
@@ -321,7 +336,9 @@ def _geojson_shape(feature, where):
     properties = feature.get("properties") or {}
     chosen = properties.get("classification") or {}
     name = chosen.get("name") or "：".join(chosen.get("names", []))
-    return Shape(polygons, " ".join(name.split()), layer=_layer(feature, properties))
+    plane = geometry.get("plane") or {}  # 没有写的是第一页
+    page = plane.get("z", 0), plane.get("t", 0)
+    return Shape(polygons, " ".join(name.split()), page, layer=_layer(feature, properties))
 
 def _nested(features):
     "各个物体，连里面套着的"
@@ -438,21 +455,22 @@ def _look(source):
                     "要labelme、COCO的.json，QuPath的.geojson，或ImageJ的.roi、.zip")
     return source, labels, images, len(junk)
 
+def _near(file, images):
+    "标注文件旁边的图像：`(都有哪些, 其中同名的)`"
+    near = [image for image in images if image.parent in (file.parent, file.parent / "images")]
+    stem = _SET.sub("", file.stem)
+    return near, [image for image in near if _same(stem, image.stem) or _same(stem, image.name)]
+
 def _named(sheet, images):
     "标注里写了名字的图像"
     name = PurePosixPath(sheet.image.replace("\\", "/"))
     direct = Path(os.path.abspath(sheet.file.parent / name))
     if is_image(direct) and direct.is_file():
         return [direct]
-    found = [image for image in images if _same(image.name, name.name)]
+    near = [] if sheet.many else _near(sheet.file, images)[0]  # 旁边有图像，就不到别处找
+    found = [image for image in near or images if _same(image.name, name.name)]
     exact = [image for image in found if image.parts[-len(name.parts):] == name.parts]
-    return exact or found
-
-def _near(file, images):
-    "标注文件旁边的图像：`(都有哪些, 其中同名的)`"
-    near = [image for image in images if image.parent in (file.parent, file.parent / "images")]
-    stem = _SET.sub("", file.stem)
-    return near, [image for image in near if _same(stem, image.stem) or _same(stem, image.name)]
+    return exact if exact or sheet.exact else found
 
 def _is_stray(file, images):
     "这个.roi起了名字，旁边又没有图像叫这个名字"
@@ -474,6 +492,10 @@ def _find_image(sheet, images):
     found = _named(sheet, images) if sheet.image else []
     if not found and not sheet.many:
         found = _beside(sheet.file, images)
+    own = [] if sheet.many else _near(sheet.file, images)[1]
+    if found and own and not _same(found[0].stem, own[0].stem):
+        raise fault(ValueError, f"{sheet.file}里写的图像是{found[0].name}，"
+                    f"与它同名的却是{own[0].name}", "改正imagePath，或把标注改成与图像同名", "own")
     if not found:
         name = sheet.image or f"与{sheet.file.name}同名的图像"
         raise fault(FileNotFoundError, f"{sheet.file}标注的图像找不到：{name}",
@@ -549,8 +571,8 @@ def _check_image(image, sheet):
                     f"它却是{size[0]}×{size[1]}", "用标注时的那张图像，不要缩放", "mismatch")
     pages = {shape.page for shape in sheet.shapes} - {()}
     if len(pages) > 1:
-        raise fault(ValueError, f"{sheet.file}里的ROI在堆栈的{len(pages)}页上，"
-                    f"{image.name}只有一页", "把每一页的图像和ROI分开存")
+        raise fault(ValueError, f"{sheet.file}里的形状在堆栈的{len(pages)}页上，"
+                    f"{image.name}只有一页", "把每一页的图像和标注分开存")
     if len(sheet.shapes) > np.iinfo(np.uint16).max:
         raise fault(ValueError, f"{sheet.file}里有{len(sheet.shapes)}个形状，"
                     "16位的掩码编不下", "把图像裁成几块再标注")

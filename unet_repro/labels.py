@@ -91,11 +91,22 @@ def _box(corner, other):
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], float)
 
 # %% ../nbs/10_own.ipynb #51b9e86f
+def _corners(shape):
+    "所有的顶点，`(N, 2)`；游程没有"
+    rings = [ring for polygon in shape.polygons for ring in polygon]
+    return np.concatenate([np.empty((0, 2)), *rings])
+
+def _is_outside(shape, size):
+    "顶点都在图像的一边外面"
+    points = _corners(shape)
+    beyond = (points <= 0).all(axis=0) | (points >= size[::-1]).all(axis=0)
+    return bool(len(points) and beyond.any())
+
 def _raster(shape, size):
     "一个形状：`(窗口, 窗口里哪些像素在里面, 有没有伸到图像外面)`"
     if shape.runs is not None:
         return np.s_[:, :], decode_rle(shape.runs["counts"], size), False
-    points = np.concatenate([ring for polygon in shape.polygons for ring in polygon])
+    points = _corners(shape)
     limits = np.array(size[::-1])
     low = np.clip(np.floor(points.min(axis=0)), 0, limits).astype(int)
     high = np.clip(np.ceil(points.max(axis=0)), 0, limits).astype(int)
@@ -196,6 +207,9 @@ def _roi_rings(roi, where):
         return [_ring(ring, where) for ring in rings]
     if kind not in ("RECT", "OVAL"):
         return [_ring(roi.coordinates(), where)]
+    if kind == "RECT" and roi.rounded_rect_arc_size:
+        raise fault(ValueError, f"{where}是圆角的长方形",
+                    "在ImageJ里Create Mask，再Create Selection")
     corners = np.array([[roi.left, roi.top], [roi.right, roi.bottom]], float)
     if roi.subpixelrect:
         size = np.array([roi.widthd, roi.heightd])
@@ -457,7 +471,8 @@ def _look(source):
 
 def _near(file, images):
     "标注文件旁边的图像：`(都有哪些, 其中同名的)`"
-    near = [image for image in images if image.parent in (file.parent, file.parent / "images")]
+    folders = file.parent, file.parent / "images"
+    near = [image for image in images if image.parent in folders]
     stem = _SET.sub("", file.stem)
     return near, [image for image in near if _same(stem, image.stem) or _same(stem, image.name)]
 
@@ -492,10 +507,11 @@ def _find_image(sheet, images):
     found = _named(sheet, images) if sheet.image else []
     if not found and not sheet.many:
         found = _beside(sheet.file, images)
-    own = [] if sheet.many else _near(sheet.file, images)[1]
-    if found and own and not _same(found[0].stem, own[0].stem):
-        raise fault(ValueError, f"{sheet.file}里写的图像是{found[0].name}，"
-                    f"与它同名的却是{own[0].name}", "改正imagePath，或把标注改成与图像同名", "own")
+    if found and sheet.image and not sheet.many and not _same(found[0].stem, sheet.file.stem):
+        own = _near(sheet.file, images)[1]
+        if own and own[0] not in found:
+            raise fault(ValueError, f"{sheet.file}里写的图像是{found[0].name}，与它同名的却是"
+                        f"{own[0].name}", "改正imagePath，或把标注改成与图像同名", "own")
     if not found:
         name = sheet.image or f"与{sheet.file.name}同名的图像"
         raise fault(FileNotFoundError, f"{sheet.file}标注的图像找不到：{name}",
@@ -537,6 +553,10 @@ def _class_numbers(pairs, names, background):
                             "在标注软件里给它起名，或不写--classes，按一个个物体导入")
             if shape.name != background and not _is_background(shape.name):
                 used.setdefault(shape.name, sheet.file)
+    for name, file in used.items():
+        if re.search("[,，、]", name):
+            raise fault(ValueError, f"{file}里的类名{name!r}有逗号或顿号，classes.txt会把它拆开",
+                        "在标注软件里改标签")
     if names is None:
         names = sorted(used)
     names = [name for name in names if name != background and not _is_background(name)]
@@ -569,6 +589,11 @@ def _check_image(image, sheet):
             continue
         raise fault(ValueError, f"{sheet.file}说{image.name}是{noted[0]}×{noted[1]}（高×宽），"
                     f"它却是{size[0]}×{size[1]}", "用标注时的那张图像，不要缩放", "mismatch")
+    far = sum(_is_outside(shape, size) for shape in sheet.shapes)
+    if 2 * far > len(sheet.shapes):
+        raise fault(ValueError, f"{sheet.file}的{len(sheet.shapes)}个形状里，有{far}个整个在"
+                    f"{image.name}（{size[0]}×{size[1]}，高×宽）外面",
+                    "用标注时的那张图像，不要缩小、裁剪", "mismatch")
     pages = {shape.page for shape in sheet.shapes} - {()}
     if len(pages) > 1:
         raise fault(ValueError, f"{sheet.file}里的形状在堆栈的{len(pages)}页上，"

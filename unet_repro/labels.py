@@ -51,6 +51,7 @@ class Shape:
     name: str = ""  # 标签
     page: tuple = ()  # 在堆栈的哪一页；空的没有说
     runs: dict | None = None  # COCO的游程；有它就不看`polygons`
+    layer: str = ""  # QuPath的哪一层，像`_LAYERS`的；别的软件是空的
 
 @dataclass(frozen=True)
 class Sheet:
@@ -60,6 +61,7 @@ class Sheet:
     shapes: list  # 一列`Shape`，后画的在上
     size: tuple = (None, None)  # 标注时图像的`(高, 宽)`；没有说是`None`
     many: bool = False  # 标注文件里有许多张图像
+    exact: bool = False  # 图像的名字要连文件夹一起对
 
 _FAR = 1e6  # 比这还远的坐标不是像素
 
@@ -89,11 +91,22 @@ def _box(corner, other):
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], float)
 
 # %% ../nbs/10_own.ipynb #51b9e86f
+def _corners(shape):
+    "所有的顶点，`(N, 2)`；游程没有"
+    rings = [ring for polygon in shape.polygons for ring in polygon]
+    return np.concatenate([np.empty((0, 2)), *rings])
+
+def _is_outside(shape, size):
+    "顶点都在图像的一边外面"
+    points = _corners(shape)
+    beyond = (points <= 0).all(axis=0) | (points >= size[::-1]).all(axis=0)
+    return bool(len(points) and beyond.any())
+
 def _raster(shape, size):
     "一个形状：`(窗口, 窗口里哪些像素在里面, 有没有伸到图像外面)`"
     if shape.runs is not None:
         return np.s_[:, :], decode_rle(shape.runs["counts"], size), False
-    points = np.concatenate([ring for polygon in shape.polygons for ring in polygon])
+    points = _corners(shape)
     limits = np.array(size[::-1])
     low = np.clip(np.floor(points.min(axis=0)), 0, limits).astype(int)
     high = np.clip(np.ceil(points.max(axis=0)), 0, limits).astype(int)
@@ -135,10 +148,15 @@ def _labelme_ring(item, where):
         return _ring(item["points"], where)
     if kind not in ("rectangle", "circle"):
         raise fault(ValueError, f"{where}是{kind}，不是一块面积", "改画成多边形、圆或长方形")
-    first, second = _points(item["points"], where, 2)[:2]
+    points = _points(item["points"], where, 2)
+    if kind == "rectangle" and len(points) == 4:  # 写了四个角
+        return _ring(points, where)
+    if len(points) != 2:
+        raise fault(ValueError, f"{where}是{kind}，有{len(points)}个点",
+                    "长方形要2个或4个角，圆要圆心和圆周上一点。删掉它，重新画")
     if kind == "rectangle":
-        return _box(first, second)
-    return _circle(first, np.hypot(*(second - first)))
+        return _box(*points)
+    return _circle(points[0], np.hypot(*(points[1] - points[0])))
 
 def _read_labelme(file, content):
     "labelme的JSON：一张图像"
@@ -189,6 +207,9 @@ def _roi_rings(roi, where):
         return [_ring(ring, where) for ring in rings]
     if kind not in ("RECT", "OVAL"):
         return [_ring(roi.coordinates(), where)]
+    if kind == "RECT" and roi.rounded_rect_arc_size:
+        raise fault(ValueError, f"{where}是圆角的长方形",
+                    "在ImageJ里Create Mask，再Create Selection")
     corners = np.array([[roi.left, roi.top], [roi.right, roi.bottom]], float)
     if roi.subpixelrect:
         size = np.array([roi.widthd, roi.heightd])
@@ -272,10 +293,24 @@ def _coco_shape(item, names, where):
         polygons.append([_ring(points if len(even) == len(flat) else None, where)])
     return Shape(polygons, name)
 
+def _by_id(items, key, file):
+    "`{id: 名字}`；两个名字用一个id报`ValueError`"
+    found = {}
+    for item in items:
+        name = found.setdefault(item["id"], str(item[key]))
+        if name != str(item[key]):
+            raise fault(ValueError, f"{file}里{name}和{item[key]}的id都是{item['id']}",
+                        "合并几份JSON时id重了：用没有合并的，分开导入")
+    return found
+
 def _read_coco(file, content):
     "COCO的JSON：许多张图像；没有标注的图像不算"
-    names = {item["id"]: " ".join(str(item["name"]).split()) for item in content["categories"]}
+    names = {key: " ".join(name.split())
+             for key, name in _by_id(content["categories"], "name", file).items()}
     images = {item["id"]: item for item in content["images"]}
+    places = _by_id(content["images"], "file_name", file).values()
+    titles = {place.replace("\\", "/").split("/")[-1] for place in places}
+    exact = len(titles) < len(images)  # 有两张同名，在不同的文件夹
     shapes = {}
     for n, item in enumerate(content["annotations"], 1):
         where = f"{file}里第{n}个标注"
@@ -289,10 +324,18 @@ def _read_coco(file, content):
     for key, drawn in shapes.items():
         item = images[key]
         size = item.get("height"), item.get("width")
-        sheets.append(Sheet(file, str(item["file_name"]), drawn, size, many=True))
+        sheets.append(Sheet(file, str(item["file_name"]), drawn, size, many=True, exact=exact))
     return sheets
 
 # %% ../nbs/10_own.ipynb #e5187a2f
+_LAYERS = ("cell", "detection", "annotation", "tile", "tmacore", "root")  # 从里往外
+
+def _layer(feature, properties):
+    "QuPath的哪一层；0.3版写作object_type，0.2版写在id里"
+    given = properties.get("objectType") or properties.get("object_type") or feature.get("id")
+    layer = str(given).removeprefix("Path").removesuffix("Object").lower()
+    return layer if layer in _LAYERS else "annotation"
+
 def _geojson_shape(feature, where):
     "GeoJSON的一个物体"
     geometry = feature["geometry"]
@@ -304,17 +347,42 @@ def _geojson_shape(feature, where):
     for rings in [coordinates] if kind == "Polygon" else coordinates:
         polygons.append([_ring(ring, where) for ring in rings])
     _ring([point for rings in polygons for point in rings[0]], where)  # 一块也没有
-    chosen = (feature.get("properties") or {}).get("classification") or {}
+    properties = feature.get("properties") or {}
+    chosen = properties.get("classification") or {}
     name = chosen.get("name") or "：".join(chosen.get("names", []))
-    return Shape(polygons, " ".join(name.split()))
+    plane = geometry.get("plane") or {}  # 没有写的是第一页
+    page = plane.get("z", 0), plane.get("t", 0)
+    return Shape(polygons, " ".join(name.split()), page, layer=_layer(feature, properties))
+
+def _nested(features):
+    "各个物体，连里面套着的"
+    for feature in features:
+        yield feature
+        yield from _nested((feature.get("properties") or {}).get("childObjects", []))
 
 def _read_geojson(file, content):
     "QuPath的GeoJSON：一张图像"
     if isinstance(content, dict):
         content = content.get("features", [content])
     shapes = [_geojson_shape(feature, f"{file}里第{n}个物体")
-              for n, feature in enumerate(content, 1)]
+              for n, feature in enumerate(_nested(content), 1)]
     return [Sheet(file, "", shapes)]
+
+def _innermost(sheets):
+    "只收最里一层的：`(各张, 外面各层几个没有收)`；一张里全是外层的报`ValueError`"
+    found = {shape.layer for sheet in sheets for shape in sheet.shapes} - {""}
+    kept = {"", min(found, key=_LAYERS.index, default="")}
+    chosen, left = [], Counter()
+    for sheet in sheets:
+        shapes = [shape for shape in sheet.shapes if shape.layer in kept]
+        outer = [shape.layer for shape in sheet.shapes if shape.layer not in kept]
+        if outer and not shapes:
+            raise fault(ValueError, f"{sheet.file}里只有{outer[0]}，别的文件里有{max(kept)}，"
+                        "分不清它是物体还是圈着物体的区域",
+                        "是区域，在QuPath里删掉它再导出；是物体，与别的文件分开导入")
+        left.update(outer)
+        chosen.append(replace(sheet, shapes=shapes))
+    return chosen, left
 
 # %% ../nbs/10_own.ipynb #e5acb1da
 def _is_geojson(content):
@@ -401,29 +469,49 @@ def _look(source):
                     "要labelme、COCO的.json，QuPath的.geojson，或ImageJ的.roi、.zip")
     return source, labels, images, len(junk)
 
+def _near(file, images):
+    "标注文件旁边的图像：`(都有哪些, 其中同名的)`"
+    folders = file.parent, file.parent / "images"
+    near = [image for image in images if image.parent in folders]
+    stem = _SET.sub("", file.stem)
+    return near, [image for image in near if _same(stem, image.stem) or _same(stem, image.name)]
+
 def _named(sheet, images):
     "标注里写了名字的图像"
     name = PurePosixPath(sheet.image.replace("\\", "/"))
     direct = Path(os.path.abspath(sheet.file.parent / name))
     if is_image(direct) and direct.is_file():
         return [direct]
-    found = [image for image in images if _same(image.name, name.name)]
+    near = [] if sheet.many else _near(sheet.file, images)[0]  # 旁边有图像，就不到别处找
+    found = [image for image in near or images if _same(image.name, name.name)]
     exact = [image for image in found if image.parts[-len(name.parts):] == name.parts]
-    return exact or found
+    return exact if exact or sheet.exact else found
+
+def _is_stray(file, images):
+    "这个.roi起了名字，旁边又没有图像叫这个名字"
+    automatic = file.suffix.lower() != ".roi" or _AUTOMATIC.fullmatch(file.stem)
+    return not automatic and not _near(file, images)[1]
 
 def _beside(file, images):
-    "与标注文件同名的图像；说不出名字的ROI，旁边的都算"
-    near = [image for image in images if image.parent in (file.parent, file.parent / "images")]
-    stem = _SET.sub("", file.stem)
-    found = [image for image in near if _same(stem, image.stem) or _same(stem, image.name)]
-    roi = file.suffix.lower() == ".roi"
-    return found or (near if roi or not stem else [])
+    "与标注文件同名的图像；名字没有意思的，旁边的都算"
+    near, found = _near(file, images)
+    if found or not _SET.sub("", file.stem):
+        return found or near
+    if len(near) == 1 and _is_stray(file, near):  # 别的.roi说的是图像，它说的也是
+        rois = [other for other in file.parent.iterdir() if other.suffix.lower() == ".roi"]
+        near = [] if any(_near(other, near)[1] for other in rois) else near
+    return near if file.suffix.lower() == ".roi" else []
 
 def _find_image(sheet, images):
     "一张标注的图像；找不到、不止一张报错"
     found = _named(sheet, images) if sheet.image else []
     if not found and not sheet.many:
         found = _beside(sheet.file, images)
+    if found and sheet.image and not sheet.many and not _same(found[0].stem, sheet.file.stem):
+        own = _near(sheet.file, images)[1]
+        if own and own[0] not in found:
+            raise fault(ValueError, f"{sheet.file}里写的图像是{found[0].name}，与它同名的却是"
+                        f"{own[0].name}", "改正imagePath，或把标注改成与图像同名", "own")
     if not found:
         name = sheet.image or f"与{sheet.file.name}同名的图像"
         raise fault(FileNotFoundError, f"{sheet.file}标注的图像找不到：{name}",
@@ -465,6 +553,10 @@ def _class_numbers(pairs, names, background):
                             "在标注软件里给它起名，或不写--classes，按一个个物体导入")
             if shape.name != background and not _is_background(shape.name):
                 used.setdefault(shape.name, sheet.file)
+    for name, file in used.items():
+        if re.search("[,，、]", name):
+            raise fault(ValueError, f"{file}里的类名{name!r}有逗号或顿号，classes.txt会把它拆开",
+                        "在标注软件里改标签")
     if names is None:
         names = sorted(used)
     names = [name for name in names if name != background and not _is_background(name)]
@@ -497,10 +589,15 @@ def _check_image(image, sheet):
             continue
         raise fault(ValueError, f"{sheet.file}说{image.name}是{noted[0]}×{noted[1]}（高×宽），"
                     f"它却是{size[0]}×{size[1]}", "用标注时的那张图像，不要缩放", "mismatch")
+    far = sum(_is_outside(shape, size) for shape in sheet.shapes)
+    if 2 * far > len(sheet.shapes):
+        raise fault(ValueError, f"{sheet.file}的{len(sheet.shapes)}个形状里，有{far}个整个在"
+                    f"{image.name}（{size[0]}×{size[1]}，高×宽）外面",
+                    "用标注时的那张图像，不要缩小、裁剪", "mismatch")
     pages = {shape.page for shape in sheet.shapes} - {()}
     if len(pages) > 1:
-        raise fault(ValueError, f"{sheet.file}里的ROI在堆栈的{len(pages)}页上，"
-                    f"{image.name}只有一页", "把每一页的图像和ROI分开存")
+        raise fault(ValueError, f"{sheet.file}里的形状在堆栈的{len(pages)}页上，"
+                    f"{image.name}只有一页", "把每一页的图像和标注分开存")
     if len(sheet.shapes) > np.iinfo(np.uint16).max:
         raise fault(ValueError, f"{sheet.file}里有{len(sheet.shapes)}个形状，"
                     "16位的掩码编不下", "把图像裁成几块再标注")
@@ -521,13 +618,19 @@ class LabelReport:
     unlabelled: list = field(default_factory=list)  # 没有标注的图像，没有写
     skipped: int = 0  # 几个隐藏的、系统的文件，没有看
     classes: dict = field(default_factory=dict)  # `{类名: 号码}`；按物体导入是空的
+    strays: list = field(default_factory=list)  # 名字不是图像的.roi，画在旁边那一张上
+    left: dict = field(default_factory=dict)  # QuPath外面各层的几个没有收，`{层: 个数}`
 
     def __str__(self):
         lines = [f"{self.out}：{self.images}张图像，{self.shapes}个形状"]
         kinds = [f"{number}是{name}" for name, number in self.classes.items()]
         lines += ["类：" + "，".join(kinds)] if kinds else []
         names = "、".join(file.name for file in self.unlabelled[:3])
+        stray = "、".join(file.name for file in self.strays[:3])
+        outer = "、".join(f"{number}个{layer}" for layer, number in self.left.items())
         notes = [
+            (self.left, f"{outer}没有导入：它们圈着更小的物体；要它们，在QuPath里只导出它们"),
+            (self.strays, f"{len(self.strays)}个.roi没有同名的图像，画在旁边那一张上，如{stray}"),
             (self.overlaps, f"{self.overlaps}个形状压住了先画的，后画的在上"),
             (self.hidden, f"{self.hidden}个整个被盖住，掩码里没有它"),
             (self.cut, f"{self.cut}个伸到图像外面，外面的裁掉了"),
@@ -583,7 +686,7 @@ def import_labels(
     if out.exists():
         raise fault(FileExistsError, f"{out}已经存在", "换一个文件夹，或先删掉它")
     folder, files, images, skipped = _look(source)
-    sheets = [sheet for file in files for sheet in _read_sheets(file)]
+    sheets, left = _innermost([sheet for file in files for sheet in _read_sheets(file)])
     pairs = _match(sheets, images)
     classes = _class_numbers(pairs, names, background) if kind == "classes" else {}
     places, totals = _places(pairs, folder), Counter()
@@ -603,5 +706,6 @@ def import_labels(
         if classes:
             (partial / "classes.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
     unlabelled = [file for file in images if file not in pairs] if source.is_dir() else []
+    strays = [sheet.file for sheet in sheets if _is_stray(sheet.file, images)]
     return LabelReport(out, len(pairs), unlabelled=unlabelled, skipped=skipped,
-                       classes=classes, **totals)
+                       classes=classes, strays=strays, left=left, **totals)

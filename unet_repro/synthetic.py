@@ -286,8 +286,10 @@ def download_ctc(
     return target
 
 # %% ../nbs/12_synthetic.ipynb #88064a34
+_DEFAULT = "PhC-C2DH-U373"
+
 def find_data(
-    name: str = "PhC-C2DH-U373",  # 数据集的名字，或它的文件夹
+    name: str = _DEFAULT,  # 数据集的名字，或它的文件夹
     synthesize: bool = True,  # 找不到时合成一套；否则报`FileNotFoundError`
 ) -> Path:  # 数据集的文件夹
     "依次按参数、`UNET_REPRO_DATA`、`./Datasets`、`../Datasets`找数据集；都没有就合成一套"
@@ -299,17 +301,25 @@ def find_data(
     if env and not Path(env).is_dir():
         problem = f"环境变量UNET_REPRO_DATA指向{env}，那里没有文件夹"
         raise fault(FileNotFoundError, problem, "改正它，或去掉它")
+    titles = [f"{name}{end}" for end in ("", "_train", "-EM")]
     for root in filter(None, [env, "Datasets", "../Datasets"]):
-        for folder in (Path(root) / f"{name}{end}" for end in ("", "_train", "-EM")):
+        for folder in (Path(root) / title for title in titles):
             if folder.is_dir():
                 return folder
-    if env and (Path(env) / "01").is_dir():
-        return Path(env)
+    missing = f"没有找到{name}"
+    if env and (Path(env) / "01").is_dir():  # 直接指到了一套
+        place = Path(env).absolute()
+        called = {place.name, place.parent.name} & set(titles)
+        if not called and name == _DEFAULT:
+            print(f"UNET_REPRO_DATA指到的{env}不叫{name}，就用它")
+        if called or name == _DEFAULT:
+            return Path(env)
+        missing += f"（UNET_REPRO_DATA指到的{env}不叫这个名字）"
     if not synthesize:
         cure = "检查名字和路径，或用unet_data download下载"
-        raise fault(FileNotFoundError, f"没有找到{name}", cure)
+        raise fault(FileNotFoundError, missing, cure)
     folder = Path("Datasets/Synthetic")
-    print(f"没有找到{name}，用合成数据{folder}代替（要真实数据：unet_data download {name}）")
+    print(f"{missing}，用合成数据{folder}代替（要真实数据：unet_data download {name}）")
     if not folder.exists():
         with contextlib.suppress(FileExistsError):  # 别的进程先写好了
             make_synthetic(folder)

@@ -137,9 +137,21 @@ def _frames(pred, truth):
         raise fault(ValueError, f"结果有{len(pred)}帧，真相有{len(truth)}帧", "一帧对一帧地给")
     return [(np.asarray(p), np.asarray(t)) for p, t in zip(pred, truth)]
 
+def _check_objects(pred, truth):
+    "一帧的两张标签图；结果没有编号，只分前景与背景，就报`ValueError`"
+    pred, truth = _check(pred, truth)
+    cure = "先给每个物体一个编号：label_instances(概率)；只看像素，用iou和dice"
+    if pred.dtype == bool:
+        raise fault(ValueError, "结果是布尔的，没有编号", cure)
+    if pred.any() and len(np.unique(pred[pred > 0])) == 1:
+        pieces = match_objects(ndimage.label(pred, np.ones((3, 3)))[0], truth)[1]
+        if len(np.unique(pieces[pieces > 0])) > 1:
+            raise fault(ValueError, f"结果只有编号{pred.max()}，却有几块，各盖住一个真相物体", cure)
+    return pred, truth
+
 def _jaccards(pred, truth, border):
     "一帧里视野之内的真相物体：编号和Jaccard"
-    pred, truth = _check(pred, truth)
+    pred, truth = _check_objects(pred, truth)
     ids, _, jaccard = match_objects(keep_inside(pred, border), keep_inside(truth, border))
     return ids, jaccard
 
@@ -160,7 +172,7 @@ def count_errors(
     border: int = 0,  # 视野四周去掉几个像素；U373是50
 ) -> Counter:  # `NS`、`FN`、`FP`的次数，和标记数`markers`
     "把一帧的结果改成真相，要切几刀、补几个、删几个"
-    pred, markers = _check(pred, markers)
+    pred, markers = _check_objects(pred, markers)
     pred = keep_inside(pred, border)
     ids, match, _ = match_objects(pred, markers)
     hit = match > 0

@@ -10,7 +10,7 @@ __all__ = ['NECKS', 'THRESHOLDS', 'iou', 'dice', 'overlap_table', 'match_objects
 # %% ../nbs/06_evaluate.ipynb #88662839
 #| code-fold: true
 #| code-summary: "导入"
-import unicodedata
+import re, unicodedata
 from collections import Counter
 from itertools import repeat, zip_longest
 from pathlib import Path
@@ -199,14 +199,18 @@ def det_measure(
     return _det(sum(errors, Counter()))
 
 # %% ../nbs/06_evaluate.ipynb #24aa157b
-def _numbered_masks(folder, prefix):
-    "文件夹里形如`prefix数字.tif`的文件，按编号"
+_TRUTH = r"\.(?i:tiff?|png)"  # 真相的后缀，与find_frames认得的一样；结果只能是.tif
+
+def _numbered_masks(folder, prefix, suffix=r"\.tif"):
+    "文件夹里形如`prefix数字.tif`的文件，按编号；suffix是后缀的正则表达式"
     if not folder.is_dir():
         raise fault(FileNotFoundError, f"没有文件夹{folder}",
                     "检查路径：结果的文件夹里是mask000.tif，真相的文件夹（如01_GT）里是"
                     "SEG/man_seg000.tif和TRA/man_track000.tif")
     found = {}
-    for f in sorted(folder.glob(f"{prefix}*.tif")):
+    for f in sorted(folder.glob(f"{prefix}*")):
+        if not re.fullmatch(suffix, f.suffix):
+            continue
         digits = f.stem.removeprefix(prefix)
         if not digits.isdecimal():
             raise fault(ValueError, f"{f}的编号{digits!r}不是整数",
@@ -310,10 +314,11 @@ def score_folder(
 ) -> dict:  # 与`score_frames`一样，`frame`是编号
     "给一个结果文件夹打分；缺文件夹、缺帧报`FileNotFoundError`，别的不对报`ValueError`"
     result, truth = Path(result), Path(truth)
-    masks, segs = _numbered_masks(result, "mask"), _numbered_masks(truth / "SEG", "man_seg")
+    masks = _numbered_masks(result, "mask")
+    segs = _numbered_masks(truth / "SEG", "man_seg", _TRUTH)
     tracks = {}
     if (truth / "TRA").is_dir():
-        tracks = _numbered_masks(truth / "TRA", "man_track")
+        tracks = _numbered_masks(truth / "TRA", "man_track", _TRUTH)
     wanted = sorted(segs.keys() | tracks.keys())
     missing = [n for n in wanted if n not in masks]
     if missing:

@@ -293,10 +293,12 @@ def score_frames(
             raise fault(ValueError, f"{name}：{e.problem}", e.cure, e.entry) from e
         if truth is not None:
             ids.update(np.unique(truth[truth > 0]).tolist())
-            pieces = max(pieces, ndimage.label(truth)[1])
+            pieces = max(pieces, ndimage.label(truth, np.ones((3, 3)))[1])
     if not frames:
         raise fault(ValueError, "一帧也没有", "至少给一帧")
-    if len(ids) == 1 and pieces > 1:  # 只有前景与背景
+    if len(ids) == 1 and pieces > 1:
+        print(f"注意：真相只有编号{ids.pop()}，却有几块，当作只有前景与背景，没有SEG；"
+              "若是实例掩码，去掉碎块，或给每个细胞一个编号")
         frames = [frame | dict(SEG=None, jaccard={}) for frame in frames]
     return _total(frames) | dict(border=border, frames=frames)
 

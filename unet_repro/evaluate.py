@@ -131,6 +131,9 @@ def _frames(pred, truth):
     if len(truth) and np.ndim(truth[0]) == 0:
         raise fault(ValueError, f"真相的形状是{np.shape(truth)}",
                     "要(H, W)的标签图，或许多帧的列表")
+    if isinstance(truth, np.ndarray) and truth.shape[2:] in ((1,), (3,), (4,)):
+        raise fault(ValueError, f"真相的形状是{truth.shape}，像是带着通道",
+                    "一帧要(H, W)：单通道的取truth[..., 0]；许多帧要(N, H, W)，或列表")
     if len(truth) and np.ndim(truth[0]) == 1:
         return [(np.asarray(pred), np.asarray(truth))]
     if len(pred) != len(truth):
@@ -140,6 +143,8 @@ def _frames(pred, truth):
 def _check_objects(pred, truth):
     "一帧的两张标签图；结果没有编号，只分前景与背景，就报`ValueError`"
     pred, truth = _check(pred, truth)
+    if truth.ndim != 2:
+        raise fault(ValueError, f"一帧的形状是{truth.shape}", "要(H, W)：单通道的取[..., 0]")
     cure = "先给每个物体一个编号：label_instances(概率)；只看像素，用iou和dice"
     if pred.dtype == bool:
         raise fault(ValueError, "结果是布尔的，没有编号", cure)

@@ -43,7 +43,8 @@ def bytes_per_pixel(
 ) -> int:  # 字节
     "推理时一块的每个输入像素大约要多少内存"
     width, channels = model.head.in_channels, model.in_channels + model.head.out_channels
-    return 28 * width + 8 * channels + 128
+    size = max(4, next(model.parameters()).element_size())  # 半精度也照单精度算，宁多勿少
+    return size * (7 * width + 2 * channels) + 128
 
 # %% ../nbs/05_predict.ipynb #430f7a00
 def _spare_memory(device):

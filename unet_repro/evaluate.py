@@ -10,7 +10,7 @@ __all__ = ['NECKS', 'THRESHOLDS', 'iou', 'dice', 'overlap_table', 'match_objects
 # %% ../nbs/06_evaluate.ipynb #88662839
 #| code-fold: true
 #| code-summary: "导入"
-import unicodedata
+import re, unicodedata
 from collections import Counter
 from itertools import repeat, zip_longest
 from pathlib import Path
@@ -95,7 +95,7 @@ def match_objects(
 # %% ../nbs/06_evaluate.ipynb #18865c9c
 def field_of_interest(
     shape: tuple,  # 图像的`(高, 宽)`，像素
-    border: int = 50,  # 四周各去掉几个像素，即挑战赛的E；U373是50
+    border: int,  # 四周各去掉几个像素，即挑战赛的E；U373是50
 ) -> np.ndarray:  # 布尔，视野里为真
     "视野：去掉四周border个像素；去光了报`ValueError`"
     if not 0 <= 2 * border < min(shape) or border != int(border):
@@ -108,7 +108,7 @@ def field_of_interest(
 
 def keep_inside(
     labels: np.ndarray,  # `(高, 宽)`的标签图，整数，0是背景
-    border: int = 50,  # 四周各去掉几个像素
+    border: int,  # 四周各去掉几个像素
 ) -> np.ndarray:  # 同样大小；整个在视野外的物体变成背景
     "去掉与视野没有交集的物体，其余的原样保留"
     seen = labels[field_of_interest(labels.shape, border)]
@@ -117,7 +117,7 @@ def keep_inside(
 # %% ../nbs/06_evaluate.ipynb #a0b0c002
 def label_like_authors(
     probability: np.ndarray,  # `(高, 宽)`，前景的概率，4种翻转平均过的
-    border: int = 50,  # 视野四周去掉几个像素
+    border: int = 0,  # 视野四周去掉几个像素；U373、HeLa是50
 ) -> np.ndarray:  # 同样大小，0是背景，细胞的编号不一定相连
     "论文作者2015年公布的追踪脚本的做法；形状或数值不对时报`ValueError`"
     _check_map(probability)
@@ -131,15 +131,32 @@ def _frames(pred, truth):
     if len(truth) and np.ndim(truth[0]) == 0:
         raise fault(ValueError, f"真相的形状是{np.shape(truth)}",
                     "要(H, W)的标签图，或许多帧的列表")
+    if isinstance(truth, np.ndarray) and truth.shape[2:] in ((1,), (3,), (4,)):
+        raise fault(ValueError, f"真相的形状是{truth.shape}，像是带着通道",
+                    "一帧要(H, W)：单通道的取truth[..., 0]；许多帧要(N, H, W)，或列表")
     if len(truth) and np.ndim(truth[0]) == 1:
         return [(np.asarray(pred), np.asarray(truth))]
     if len(pred) != len(truth):
         raise fault(ValueError, f"结果有{len(pred)}帧，真相有{len(truth)}帧", "一帧对一帧地给")
     return [(np.asarray(p), np.asarray(t)) for p, t in zip(pred, truth)]
 
+def _check_objects(pred, truth):
+    "一帧的两张标签图；结果没有编号，只分前景与背景，就报`ValueError`"
+    pred, truth = _check(pred, truth)
+    if truth.ndim != 2:
+        raise fault(ValueError, f"一帧的形状是{truth.shape}", "要(H, W)：单通道的取[..., 0]")
+    cure = "先给每个物体一个编号：label_instances(概率)；只看像素，用iou和dice"
+    if pred.dtype == bool:
+        raise fault(ValueError, "结果是布尔的，没有编号", cure)
+    if pred.any() and len(np.unique(pred[pred > 0])) == 1:
+        pieces = match_objects(ndimage.label(pred, np.ones((3, 3)))[0], truth)[1]
+        if len(np.unique(pieces[pieces > 0])) > 1:
+            raise fault(ValueError, f"结果只有编号{pred.max()}，却有几块，各盖住一个真相物体", cure)
+    return pred, truth
+
 def _jaccards(pred, truth, border):
     "一帧里视野之内的真相物体：编号和Jaccard"
-    pred, truth = _check(pred, truth)
+    pred, truth = _check_objects(pred, truth)
     ids, _, jaccard = match_objects(keep_inside(pred, border), keep_inside(truth, border))
     return ids, jaccard
 
@@ -160,7 +177,7 @@ def count_errors(
     border: int = 0,  # 视野四周去掉几个像素；U373是50
 ) -> Counter:  # `NS`、`FN`、`FP`的次数，和标记数`markers`
     "把一帧的结果改成真相，要切几刀、补几个、删几个"
-    pred, markers = _check(pred, markers)
+    pred, markers = _check_objects(pred, markers)
     pred = keep_inside(pred, border)
     ids, match, _ = match_objects(pred, markers)
     hit = match > 0
@@ -187,14 +204,18 @@ def det_measure(
     return _det(sum(errors, Counter()))
 
 # %% ../nbs/06_evaluate.ipynb #24aa157b
-def _numbered_masks(folder, prefix):
-    "文件夹里形如`prefix数字.tif`的文件，按编号"
+_TRUTH = r"\.(?i:tiff?|png)"  # 真相的后缀，与find_frames认得的一样；结果只能是.tif
+
+def _numbered_masks(folder, prefix, suffix=r"\.tif"):
+    "文件夹里形如`prefix数字.tif`的文件，按编号；suffix是后缀的正则表达式"
     if not folder.is_dir():
         raise fault(FileNotFoundError, f"没有文件夹{folder}",
                     "检查路径：结果的文件夹里是mask000.tif，真相的文件夹（如01_GT）里是"
                     "SEG/man_seg000.tif和TRA/man_track000.tif")
     found = {}
-    for f in sorted(folder.glob(f"{prefix}*.tif")):
+    for f in sorted(folder.glob(f"{prefix}*")):
+        if not re.fullmatch(suffix, f.suffix):
+            continue
         digits = f.stem.removeprefix(prefix)
         if not digits.isdecimal():
             raise fault(ValueError, f"{f}的编号{digits!r}不是整数",
@@ -277,10 +298,12 @@ def score_frames(
             raise fault(ValueError, f"{name}：{e.problem}", e.cure, e.entry) from e
         if truth is not None:
             ids.update(np.unique(truth[truth > 0]).tolist())
-            pieces = max(pieces, ndimage.label(truth)[1])
+            pieces = max(pieces, ndimage.label(truth, np.ones((3, 3)))[1])
     if not frames:
         raise fault(ValueError, "一帧也没有", "至少给一帧")
-    if len(ids) == 1 and pieces > 1:  # 只有前景与背景
+    if len(ids) == 1 and pieces > 1:
+        print(f"注意：真相只有编号{ids.pop()}，却有几块，当作只有前景与背景，没有SEG；"
+              "若是实例掩码，去掉碎块，或给每个细胞一个编号")
         frames = [frame | dict(SEG=None, jaccard={}) for frame in frames]
     return _total(frames) | dict(border=border, frames=frames)
 
@@ -298,10 +321,11 @@ def score_folder(
 ) -> dict:  # 与`score_frames`一样，`frame`是编号
     "给一个结果文件夹打分；缺文件夹、缺帧报`FileNotFoundError`，别的不对报`ValueError`"
     result, truth = Path(result), Path(truth)
-    masks, segs = _numbered_masks(result, "mask"), _numbered_masks(truth / "SEG", "man_seg")
+    masks = _numbered_masks(result, "mask")
+    segs = _numbered_masks(truth / "SEG", "man_seg", _TRUTH)
     tracks = {}
     if (truth / "TRA").is_dir():
-        tracks = _numbered_masks(truth / "TRA", "man_track")
+        tracks = _numbered_masks(truth / "TRA", "man_track", _TRUTH)
     wanted = sorted(segs.keys() | tracks.keys())
     missing = [n for n in wanted if n not in masks]
     if missing:

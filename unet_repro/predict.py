@@ -43,7 +43,8 @@ def bytes_per_pixel(
 ) -> int:  # 字节
     "推理时一块的每个输入像素大约要多少内存"
     width, channels = model.head.in_channels, model.in_channels + model.head.out_channels
-    return 28 * width + 8 * channels + 128
+    size = max(4, next(model.parameters()).element_size())  # 半精度也照单精度算，宁多勿少
+    return size * (7 * width + 2 * channels) + 128
 
 # %% ../nbs/05_predict.ipynb #430f7a00
 def _spare_memory(device):
@@ -209,7 +210,7 @@ def predict_image(
     max_memory: int | None = None,  # 一块至多用多少字节；`None`是空闲的四分之一，至多1 GiB
     average: bool | str = False,  # `True`平均8种翻转与旋转的logits，`"flips"`平均4种翻转
 ) -> np.ndarray:  # float32，在[0, 1]里：`(H, W)`前景；多于两类时`(K, H, W)`各类
-    "预测任意大小的一张图像的概率，与整张一次算完相等；图像不对时报`ValueError`"
+    "预测任意大小的一张图像的概率，与整张一次算完只差浮点的舍入；图像不对时报`ValueError`"
     _views(average)  # 不对的，预测之前就说
     image = _to_array(image)
     for note in _check_fit(model, image).values():

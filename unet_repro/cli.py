@@ -242,23 +242,40 @@ def _class_names(text):
                     "写连背景在内的类数，如3；或各类的名字，用逗号隔开，第一个是背景", "classes")
     return names
 
-def _reading(source):
-    "掩码怎样读"
-    classes = len(_class_names(source.classes)) if source.classes else 0
-    return Reading(source.kind, classes, source.colours or (), source.invert)
+def _recall(saved):
+    "`about.json`里记着的读法；写坏了的报`ValueError`"
+    try:
+        reading = Reading(**saved)
+        return replace(reading, values=tuple(map(int, reading.values)))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise fault(ValueError, f"about.json里的reading是{str(saved)[:100]}，读不懂",
+                    "删掉它，用--classes、--colours、--invert写明掩码怎样读") from error
 
-def _find_frames(source, synthesize=False):
-    "照`Source`找到的帧，和它们所在的文件夹"
+def _reading(source, about={}):
+    "掩码怎样读：写明的；没写的，照模型的`about`，那是练的时候的读法"
+    classes = len(_class_names(source.classes)) if source.classes else 0
+    told = Reading(source.kind, classes, source.colours or (), source.invert)
+    if "reading" in about and told == Reading(classes=classes):
+        return _recall(about["reading"])
+    if about.get("kind") == "border" and not (classes or told.colours):
+        return replace(told, kind="border")
+    if told.kind == "border" or told.colours:
+        return told
+    return replace(told, classes=classes or len(about.get("classes") or ()))
+
+def _find_frames(source, synthesize=False, about={}):
+    "照`Source`找到的帧，和它们所在的文件夹；`about`是模型的，见`_reading`"
     if source.masks and not source.images:
         raise fault(ValueError, "写了--masks，没有写--images", "两个一起写", "own")
-    reading = _reading(source)
+    reading = _reading(source, about)
     if source.images:
         folders = [Path(folder) for folder in (source.images, source.masks) if folder]
         return find_own(source.images, source.masks, reading), folders
     folder = find_data(source.data, synthesize=synthesize)
     if (folder / "classes.txt").is_file() and not source.classes:  # unet_data import写的
         source.classes = ",".join(_class_names(str(folder / "classes.txt")))
-        reading = _reading(source)
+        source.kind = "border" if reading.kind == "border" else source.kind
+        reading = _reading(source, about)
     if not any(folder.glob("[0-9][0-9]")):
         return find_own(folder, reading=reading), [folder]
     frames = find_frames(folder)
@@ -282,11 +299,13 @@ def _checked(source):
             return folder
     return _find_frames(source)[0]
 
-def _say_reading(frames, masks, folders):
-    "自己的图像：掩码读成了什么，哪些没有用上"
+def _say_reading(frames, masks, folders=()):
+    "自己的图像：掩码读成了什么；`folders`里哪些没有用上"
     if not isinstance(frames[0], OwnFrame):
         return
     print(describe(frames, masks))
+    if not folders:
+        return
     spare = unpaired(folders[0], frames)
     if spare and not any(folders[0].glob("[0-9][0-9]_GT")):  # 挑战赛的录像，只有几帧有轮廓
         print(f"注意：{folders[0]}里有{len(spare)}张图像没有掩码，没有用上，如{spare[0].name}")
@@ -518,9 +537,9 @@ def _split(arguments, frames):
     arguments.test = arguments.test or 0.2
     return split_frames(frames, arguments.test, arguments.seed)
 
-def _training_data(arguments, synthesize=False):
+def _training_data(arguments, synthesize=False, about={}):
     "全部的帧、`(训练, 测试)`的下标、所在的文件夹"
-    frames, folders = _find_frames(arguments, synthesize)
+    frames, folders = _find_frames(arguments, synthesize, about)
     if not arguments.test_images:
         if arguments.test_masks:
             raise fault(ValueError, "写了--test_masks，没有写--test_images", "两个一起写", "own")
@@ -533,11 +552,10 @@ def _training_data(arguments, synthesize=False):
     numbers = range(len(frames) + len(tests))
     return frames + tests, (numbers[:len(frames)], numbers[len(frames):]), folders + others
 
-def _check_start(start, names):
-    "起步的模型与现在的类同一套名字、次序却不同，输出层会张冠李戴"
-    old = UNet.from_pretrained(start).about.get("classes")
+def _check_order(model, old, names):
+    "模型的类与现在的类同一套名字、次序却不同，会张冠李戴：报`ValueError`"
     if old and names and old != names and sorted(old) == sorted(names):
-        raise fault(ValueError, f"{start}的类是{'、'.join(old)}，现在是{'、'.join(names)}",
+        raise fault(ValueError, f"{model}的类是{'、'.join(old)}，现在是{'、'.join(names)}",
                     "次序要一样：--classes照原来的次序写，掩码的颜色或编号也照它", "classes")
 
 def _find_model(model):
@@ -546,8 +564,15 @@ def _find_model(model):
     inside = (folder / "last").is_dir() and not (folder / "config.json").exists()
     return folder / "last" if inside else folder
 
+def _remember(arguments, frames):
+    "跟着模型走的读法：类别的，连同各类的值或颜色；别的是写明的那些，没写明就没有"
+    told = _reading(arguments)
+    if _kinds(frames) and told.kind != "border":
+        told = frames[0].reading
+    return {} if told in (Reading(), Reading("border")) else dict(reading=asdict(told))
+
 def _prepare(arguments, frames, indices):
-    "照参数备好网络、数据、损失、优化器；类别的名字和切细胞的数值跟着网络走"
+    "照参数备好网络、数据、损失、优化器；掩码的读法、类名和切细胞的数值跟着网络走"
     recipe, classes = RECIPES[arguments.recipe], _kinds(frames)
     if arguments.lr is None:
         arguments.lr = recipe.lr / 10 if arguments.start else recipe.lr
@@ -559,14 +584,17 @@ def _prepare(arguments, frames, indices):
         names = list(BORDER_NAMES)
     if arguments.start:
         arguments.start = str(_find_model(arguments.start))
-        _check_start(arguments.start, names)
+        old = UNet.from_pretrained(arguments.start).about.get("classes")
+        _check_order(arguments.start, old, names)
     parts = prepare(recipe, frames, indices=indices, start=arguments.start)
     arguments.width = parts["model"].head.in_channels
     dataset = parts["test_dataloader"].dataset.dataset
+    reading = _remember(arguments, frames)
     if classes:
-        parts["model"].about = dict(classes=names) | border
+        parts["model"].about = dict(classes=names) | border | reading
         return parts | dict(evaluate=evaluate_classes)
-    parts["model"].about = fit_cutting([np.maximum(dataset.masks[i], 0) for i in indices[0]])
+    masks = [np.maximum(dataset.masks[i], 0) for i in indices[0]]
+    parts["model"].about = fit_cutting(masks) | reading
     return parts
 
 def _introduce(folders, frames, indices, parts):
@@ -680,14 +708,14 @@ def unet_train(**given):
 
 
 # %% ../nbs/07_cli.ipynb #560c9363
-def _held_out(model, source, test_seq):
+def _held_out(model, source, test_seq, about):
     "评哪些帧：写明了自己的图像的，是它的全部；没写的，是训练时留出的那一段或那几帧"
     trained = None
     if (model.parent / "args.json").exists():
         trained = _read_arguments(model.parent)[0]
     if source.images or source.data:
         source.data = source.data or Source.data
-        frames, folders = _find_frames(source)
+        frames, folders = _find_frames(source, about=about)
         groups = sorted({frame.group for frame in frames})
         if not test_seq and not source.images and trained and trained.test_seq in groups:
             test_seq = trained.test_seq
@@ -701,7 +729,7 @@ def _held_out(model, source, test_seq):
     _still_there(trained)
     if test_seq:
         trained = replace(trained, test_seq=test_seq, test=None, test_images=None, test_masks=None)
-    frames, (_, test), folders = _training_data(trained)
+    frames, (_, test), folders = _training_data(trained, about=about)
     return [frames[i] for i in test], folders, trained.test_seq
 
 def _claim(folder, owner):
@@ -788,35 +816,35 @@ def _score_classes(found, truths, names):
 
 
 # %% ../nbs/07_cli.ipynb #0a7a0011
-def _check_kinds(names, frames):
-    "模型分的类和掩码里的类要一样多"
-    kinds = _kinds(frames)
-    if len(names or []) != kinds:
+def _check_kinds(names, given, frames):
+    "模型分的类和掩码里的、写明的类要一样多，次序一样；名字不同，说一声"
+    count = len(names or [])
+    kinds = _kinds(frames) if len(given) in (0, count) else len(given)
+    if count != kinds:
         model = f"分{len(names)}类" if names else "分前景和背景"
         masks = f"有{kinds}类" if kinds else "是细胞的编号"
         raise fault(ValueError, f"模型{model}，掩码{masks}", "用训练时那样的掩码和--classes",
                     "classes")
+    _check_order("模型", names, given)
+    if given and given not in (names, list(map(str, range(count)))):
+        print(f"注意：类的名字照模型的：{'、'.join(names)}")
 
-def _check_sizes(frames):
-    "每一帧都读得出来，掩码与图像一样大：写结果之前就看"
+def _check_masks(frames):
+    "各帧的掩码；每一帧都读得出来，掩码与图像一样大：写结果之前就看"
+    masks = []
     for frame in frames:
-        check_size(frame, *frame.read())
+        image, mask = frame.read()
+        check_size(frame, image, mask)
+        masks.append(mask)
+    return masks
 
 def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     "预测留出的帧，打分，写进结果的文件夹"
     place = PartialState(cpu=not torch.accelerator.is_available()).device
     network = UNet.from_pretrained(model).to(place)
     cuts, names = cutting(network, **cuts), network.about.get("classes")
-    if network.about.get("kind") == "border" and not (source.classes or source.colours):
-        source.kind = "border"
-    elif names and not (source.classes or source.colours or source.kind == "border"):
-        source.classes = str(len(names))
-    given = _class_names(source.classes) if source.classes else names
-    if names and given not in (names, list(map(str, range(len(names))))):
-        print(f"注意：类的名字照模型的：{'、'.join(names)}")
-    frames, folders, seq = _held_out(model, source, test_seq)
-    _check_kinds(names, frames)
-    _check_sizes(frames)
+    frames, folders, seq = _held_out(model, source, test_seq, network.about)
+    _check_kinds(names, _class_names(source.classes) if source.classes else [], frames)
     res = Path(res or model.parent / f"{seq or 'test'}_RES")
     _keep_out(res, "--res", *folders)
     if (res / "args.json").exists():
@@ -825,6 +853,8 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     field_of_interest(frames[0].read()[0].shape[:2], border)  # 去光了，现在就说
     where = "、".join(map(str, folders)) + (f"，序列{seq}" if seq else "")
     print(f"数据{where}，{len(frames)}帧有真相")
+    whole = (source.images or source.data) and not seq
+    _say_reading(frames, _check_masks(frames), folders if whole else ())
     _claim(res, dict(model=str(model.resolve()), data=where, test_seq=seq))
     truth = folders[0] / f"{seq}_GT"
     if names:

@@ -32,7 +32,7 @@ from .export import export_model, export_package, model_card
 from .files import check_size, fault, image_pixels, is_image, provenance, reason
 from .files import replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
-from .folders import read_as, split_frames, unpaired
+from .folders import identical, read_as, split_frames, unpaired
 from .labels import import_labels
 from .large import _roifile, label_cells, predict_file
 from .model import UNet
@@ -709,11 +709,19 @@ def unet_train(**given):
 
 # %% ../nbs/07_cli.ipynb #560c9363
 def _held_out(model, source, test_seq, about):
-    "评哪些帧：写明了自己的图像的，是它的全部；没写的，是训练时留出的那一段或那几帧"
-    trained = None
+    "评哪些帧、在哪些文件夹、哪一组，和其中练过的几帧（说不出是`None`）；没写的是训练时留出的"
+    trained, train = None, None
+    written = source.images or source.data
     if (model.parent / "args.json").exists():
         trained = _read_arguments(model.parent)[0]
-    if source.images or source.data:
+        with contextlib.suppress(*[OSError, ValueError] if written else []):  # 练的数据不在了
+            _still_there(trained)
+            found, (train, test), folders = _training_data(trained, about=about)
+            train = [found[i] for i in train]
+    elif not written:
+        raise fault(FileNotFoundError, f"不知道{model}练的是哪套数据（旁边没有args.json）",
+                    "用--data写出数据集，自己的图像用--images、--masks")
+    if written:
         source.data = source.data or Source.data
         frames, folders = _find_frames(source, about=about)
         groups = sorted({frame.group for frame in frames})
@@ -722,15 +730,23 @@ def _held_out(model, source, test_seq, about):
         if test_seq and test_seq not in groups:
             raise fault(FileNotFoundError, f"{folders[0]}里没有{test_seq}这一组",
                         f"检查--data和--test_seq；有的是{'、'.join(groups)}")
-        return [frame for frame in frames if test_seq in (None, frame.group)], folders, test_seq
-    if not trained:
-        raise fault(FileNotFoundError, f"不知道{model}练的是哪套数据（旁边没有args.json）",
-                    "用--data写出数据集，自己的图像用--images、--masks")
-    _still_there(trained)
-    if test_seq:
-        trained = replace(trained, test_seq=test_seq, test=None, test_images=None, test_masks=None)
-    frames, (_, test), folders = _training_data(trained, about=about)
-    return [frames[i] for i in test], folders, trained.test_seq
+        frames = [frame for frame in frames if test_seq in (None, frame.group)]
+    elif test_seq:
+        other = dict(test_seq=test_seq, test=None, test_images=None, test_masks=None)
+        found, (_, test), folders = _training_data(replace(trained, **other), about=about)
+        frames = [found[i] for i in test]
+    else:
+        frames, test_seq = [found[i] for i in test], trained.test_seq
+    if trained and train is None:
+        return frames, folders, test_seq, None
+    return frames, folders, test_seq, len(identical(train or [], frames))
+
+def _say_seen(count):
+    "评的帧里有没有练过的"
+    if count is None:
+        print("注意：练的数据找不到了，说不出这些帧练过没有；练过的分数偏高")
+    elif count:
+        print(f"注意：其中{count}帧是这个模型练过的，分数偏高")
 
 def _claim(folder, owner):
     "结果的文件夹归这个模型；里面已有别人的结果就报`FileExistsError`"
@@ -843,7 +859,7 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     place = PartialState(cpu=not torch.accelerator.is_available()).device
     network = UNet.from_pretrained(model).to(place)
     cuts, names = cutting(network, **cuts), network.about.get("classes")
-    frames, folders, seq = _held_out(model, source, test_seq, network.about)
+    frames, folders, seq, seen = _held_out(model, source, test_seq, network.about)
     _check_kinds(names, _class_names(source.classes) if source.classes else [], frames)
     res = Path(res or model.parent / f"{seq or 'test'}_RES")
     _keep_out(res, "--res", *folders)
@@ -855,6 +871,7 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     print(f"数据{where}，{len(frames)}帧有真相")
     whole = (source.images or source.data) and not seq
     _say_reading(frames, _check_masks(frames), folders if whole else ())
+    _say_seen(seen)
     _claim(res, dict(model=str(model.resolve()), data=where, test_seq=seq))
     truth = folders[0] / f"{seq}_GT"
     if names:

@@ -33,7 +33,7 @@ from .files import check_size, fault, image_pixels, is_image, provenance, reason
 from .files import replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import identical, read_as, split_frames, unpaired
-from .labels import import_labels
+from .labels import _BACKGROUND, _is_background, import_labels
 from .large import _roifile, label_cells, predict_file
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
@@ -325,7 +325,7 @@ def unet_data(
     images: str = None,  # 自己的图像在哪个文件夹（check）
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
     kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自己看
-    classes: str = None,  # 掩码里是类别：几类，或各类的名字；导入时写auto，一个标签一类
+    classes: str = None,  # 掩码里是类别：几类，或各类的名字；导入时写auto，或名字，先写background
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
 ):
@@ -348,6 +348,9 @@ def unet_data(
             raise fault(ValueError, f"导入的类有名字，不写几类（{classes}）",
                         "写--classes auto，一个标签一类；或写出各类的名字，第一个是背景")
         background, *named = [None] if classes in (None, "auto") else _class_names(classes)
+        if background and not _is_background(background):
+            raise fault(ValueError, f"第一个名字是背景，标成{background}的都会画成0",
+                        f"背景写在前面：--classes background,{','.join([background, *named])}")
         way = "classes" if classes else "instances"
         print(import_labels(name, out, way, named or None, background))
     else:

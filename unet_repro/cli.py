@@ -964,10 +964,13 @@ def _hash(*files):
             parts.append(hashlib.file_digest(opened, "sha256").hexdigest()[:16])
     return "-".join(parts)
 
-def _collect_cells(out):
-    "把各张图像的`名字_cells.csv`合成一张`cells.csv`；有的列只有几张有，别的空着"
-    rows, names, formula = [], ["image"], tuple("=+-@")
+def _collect_cells(out, maker):
+    "`maker`做的`名字_cells.csv`合成一张`cells.csv`，缺的列空着；返回没有合进去的有几张"
+    rows, names, formula, others = [], ["image"], tuple("=+-@"), 0
     for part in sorted(out.glob("*_cells.csv")):
+        if _made(part.stem.removesuffix("_cells"), out)[1].get("maker") != maker:
+            others += 1
+            continue
         table = csv.DictReader(part.read_text(encoding="utf-8-sig").splitlines())
         for before, name in zip(["image", *table.fieldnames], table.fieldnames):
             if name not in names:
@@ -981,11 +984,12 @@ def _collect_cells(out):
             writer = csv.DictWriter(f, names)
             writer.writeheader()
             writer.writerows(rows)
+    return others
 
 # %% ../nbs/07_cli.ipynb #65d96eec
-def _made(file, out):
-    "`(结果的图像, 它的记录)`；记录读不出来就是空的"
-    label, record = out / f"{file.stem}_label.tif", out / f"{file.stem}_made.json"
+def _made(stem, out):
+    "这个名字的`(结果的图像, 它的记录)`；记录读不出来就是空的"
+    label, record = out / f"{stem}_label.tif", out / f"{stem}_made.json"
     try:
         made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     except (OSError, ValueError):
@@ -994,7 +998,7 @@ def _made(file, out):
 
 def _is_done(file, out, maker):
     "这张图像是不是已由同一个模型、同样的选项做过；那里是别人的结果就报`ValueError`"
-    label, made = _made(file, out)
+    label, made = _made(file.stem, out)
     if not label.exists():
         return False
     content = _hash(file)
@@ -1004,27 +1008,33 @@ def _is_done(file, out, maker):
         raise fault(ValueError, f"{label}是{owner}的结果，不盖掉", "换一个--out，或先删掉它")
     return made.get("content") == content and made.get("maker") == maker
 
+_RESULTS = ("label.tif", "overlay.png", "cells.csv", "rois.zip", "probability.tif",
+            "class.tif", "class.png")
+
 def _predict_one(model, file, out, maker, **options):
     "预测一张图像，记下结果是谁做的"
-    label, _ = _made(file, out)
-    for end in ("label.tif", "rois.zip", "probability.tif"):  # 从前的选项做的，不要混在一起
+    label, _ = _made(file.stem, out)
+    for end in _RESULTS:  # 从前的选项做的，不要混在一起
         (out / f"{file.stem}_{end}").unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     made = dict(source=str(file.resolve()), content=_hash(file), maker=maker)
     _write_json(made, out / f"{file.stem}_made.json")
     predict_file(model, file, out, **options)
-    if _made(file, out)[1] != made:
+    if _made(file.stem, out)[1] != made:
         raise fault(ValueError, f"同时有另一个unet_predict在{out}里写{label.name}",
                     "等它做完，换一个--out再来")
 
-def _finish(done, out, skipped, redone):
+def _finish(done, out, maker, skipped, redone):
     "合成总表，说一声做了什么"
     if skipped:
         print(f"跳过{skipped}张：同一个模型、同样的选项已经做过")
     if redone:
         print(f"重做{redone}张：模型、选项或图像变了")
+    if done or (out / "cells.csv").exists():  # 都没做成的，从总表里去掉
+        others = _collect_cells(out, maker)
+        if others:
+            print(f"cells.csv里没有另外{others}张：不是这个模型、这样的选项做的")
     if done:
-        _collect_cells(out)
         print(f"{len(done)}张的结果在{out}；打开看：{out / f'{done[0].stem}_overlay.png'}")
 
 def _check_class(network, cell_class):
@@ -1098,7 +1108,7 @@ def unet_predict(
                     if _is_done(file, out, maker):
                         skipped += 1
                         continue
-                    redone += _made(file, out)[0].exists()
+                    redone += _made(file.stem, out)[0].exists()
                     _predict_one(network, file, out, maker, max_memory=limit, said=said,
                                  progress=bar.update, **options)
             except Exception as error:
@@ -1112,7 +1122,7 @@ def unet_predict(
     state.wait_for_everyone()
     if state.is_main_process:
         done = [file for file in files if str(file) not in failed]
-        _finish(done, out, *(sum(column) for column in zip(*counts)))
+        _finish(done, out, maker, *(sum(column) for column in zip(*counts)))
     state.destroy_process_group()
     if failed:
         sys.exit(f"{len(failed)}张没做成" if state.is_main_process else 1)

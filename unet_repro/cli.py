@@ -28,7 +28,7 @@ from .doctor import _alike, check_dataset, diagnose, suspect_masks
 from .engine import checkpoint_activations, keep_memory, train_run, training_lock
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
-from .export import export_model, export_package, model_card
+from .export import _weights_hash, export_model, export_package, model_card
 from .files import check_size, fault, image_pixels, is_image, provenance, reason
 from .files import replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
@@ -711,16 +711,20 @@ def unet_train(**given):
 
 
 # %% ../nbs/07_cli.ipynb #560c9363
+def _places(frames):
+    "各帧在哪里"
+    return {(frame.image.resolve(), frame.page) for frame in frames}
+
 def _held_out(model, source, test_seq, about):
-    "评哪些帧、在哪些文件夹、哪一组，和其中练过的几帧（说不出是`None`）；没写的是训练时留出的"
-    trained, train = None, None
+    "`(评哪些帧, 在哪些文件夹, 哪一组, 练过的几帧, 是不是正好留出的)`；说不出练过没有，是`None`"
+    trained, train, held = None, None, []
     written = source.images or source.data
     if (model.parent / "args.json").exists():
         trained = _read_arguments(model.parent)[0]
         with contextlib.suppress(*[OSError, ValueError] if written else []):  # 练的数据不在了
             _still_there(trained)
             found, (train, test), folders = _training_data(trained, about=about)
-            train = [found[i] for i in train]
+            train, held = [found[i] for i in train], [found[i] for i in test]
     elif not written:
         raise fault(FileNotFoundError, f"不知道{model}练的是哪套数据（旁边没有args.json）",
                     "用--data写出数据集，自己的图像用--images、--masks")
@@ -739,10 +743,10 @@ def _held_out(model, source, test_seq, about):
         found, (_, test), folders = _training_data(replace(trained, **other), about=about)
         frames = [found[i] for i in test]
     else:
-        frames, test_seq = [found[i] for i in test], trained.test_seq
-    if trained and train is None:
-        return frames, folders, test_seq, None
-    return frames, folders, test_seq, len(identical(train or [], frames))
+        frames, test_seq = held, trained.test_seq
+    lost = trained and train is None
+    seen = None if lost else len(identical(train or [], frames))
+    return frames, folders, test_seq, seen, _places(frames) == _places(held)
 
 def _say_seen(count):
     "评的帧里有没有练过的"
@@ -862,7 +866,7 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     place = PartialState(cpu=not torch.accelerator.is_available()).device
     network = UNet.from_pretrained(model).to(place)
     cuts, names = cutting(network, **cuts), network.about.get("classes")
-    frames, folders, seq, seen = _held_out(model, source, test_seq, network.about)
+    frames, folders, seq, seen, held = _held_out(model, source, test_seq, network.about)
     _check_kinds(names, _class_names(source.classes) if source.classes else [], frames)
     res = Path(res or model.parent / f"{seq or 'test'}_RES")
     _keep_out(res, "--res", *folders)
@@ -888,7 +892,8 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     if not names:
         print("，".join(f"{name}={value:g}" for name, value in cuts.items()))
         print(scores_text(scores))
-    _write_json(scores | cuts | provenance(), res / "scores.json")
+    about = dict(model=model.name, weights=_weights_hash(network), held_out=held)
+    _write_json(scores | cuts | about | provenance(), res / "scores.json")
     _write_card(network, model)
 
 

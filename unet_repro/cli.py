@@ -825,8 +825,9 @@ def _predict_frames(network, frames, res, cuts, keep):
         truths.append(truth)
     return found, truths, names
 
-def _score_classes(found, truths, names):
-    "多类的成绩：每类的IoU、平均、混淆矩阵，印成表"
+def _score_classes(found, truths, names, border):
+    "多类的成绩：视野里每类的IoU、平均、混淆矩阵，印成表"
+    truths = [np.where(field_of_interest(truth.shape, border), truth, -1) for truth in truths]
     matrix = sum(confusion_matrix(*pair, len(names)) for pair in zip(found, truths))
     iou, mean = class_iou(matrix)
     wide = max(len(str(matrix.max())), 8)
@@ -835,7 +836,8 @@ def _score_classes(found, truths, names):
         print(f"{k:3}  {'  '.join(f'{n:{wide}}' for n in row)}  IoU {value:.4f}  {name}")
     print(f"平均IoU {mean:.4f}")
     each = [None if np.isnan(value) else value for value in iou.tolist()]
-    return dict(mean_iou=mean, class_iou=each, classes=names, confusion=matrix.tolist())
+    return dict(mean_iou=mean, class_iou=each, classes=names, confusion=matrix.tolist(),
+                border=border)
 
 
 # %% ../nbs/07_cli.ipynb #0a7a0011
@@ -865,7 +867,11 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     "预测留出的帧，打分，写进结果的文件夹"
     place = PartialState(cpu=not torch.accelerator.is_available()).device
     network = UNet.from_pretrained(model).to(place)
-    cuts, names = cutting(network, **cuts), network.about.get("classes")
+    names = network.about.get("classes")
+    written = [name for name, value in cuts.items() if value is not None]
+    if names and written:
+        raise fault(ValueError, f"分类的模型不切细胞，用不着--{'、--'.join(written)}", "去掉它们")
+    cuts = {} if names else cutting(network, **cuts)
     frames, folders, seq, seen, held = _held_out(model, source, test_seq, network.about)
     _check_kinds(names, _class_names(source.classes) if source.classes else [], frames)
     res = Path(res or model.parent / f"{seq or 'test'}_RES")
@@ -882,7 +888,8 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     _claim(res, dict(model=str(model.resolve()), data=where, test_seq=seq))
     truth = folders[0] / f"{seq}_GT"
     if names:
-        scores = _score_classes(*_predict_frames(network, frames, res, cuts, keep)[:2], names)
+        found, truths, _ = _predict_frames(network, frames, res, cuts, keep)
+        scores = _score_classes(found, truths, names, border)
     elif truth.is_dir():
         _predict_sequence(network, _sequence_images(folders[0], seq), res, cuts, keep)
         scores = score_folder(res, truth, border)
@@ -923,13 +930,22 @@ def unet_evaluate(
     if model and gt:
         raise fault(ValueError, "给模型打分时，真相就是数据里的那一段",
                     "去掉--gt，用--data、--test_seq选")
+    cuts = dict(threshold=threshold, neck=neck, min_size=min_size)
+    source = Source(data, images, masks, kind, classes, colours, invert)
+    options = vars(source) | dict(kind=kind != "auto")
+    told = [name for name, value in options.items() if value]
     if not model:
+        others = cuts | dict(test_seq=test_seq, probability=probability or None)
+        told += [name for name, value in others.items() if value is not None]
+        if told:
+            raise fault(ValueError, f"给现成的结果打分，不看--{'、--'.join(told)}", "去掉它们")
         scores = score_folder(res, gt, border)
         print(scores_text(scores))
         _write_json(scores | provenance(), Path(res) / "scores.json")
         return
-    cuts = dict(threshold=threshold, neck=neck, min_size=min_size)
-    source = Source(data, images, masks, kind, classes, colours, invert)
+    if told and not (images or data):
+        raise fault(ValueError, f"写了--{'、--'.join(told)}，没有写--images",
+                    "评别的帧，写出--images或--data；评留出的帧，去掉它们", "own")
     _evaluate_model(_find_model(model), source, test_seq, border, res, cuts, probability)
 
 

@@ -951,20 +951,28 @@ def unet_evaluate(
 
 # %% ../nbs/07_cli.ipynb #fd8dcd61
 def _expand(path):
-    "文件、文件夹、通配符展开成图像文件；藏着的不要"
+    "文件、文件夹、通配符展开成`(图像, 落下的文件)`：文件夹只取这一层；藏着的都不算"
     if path.is_dir():
-        found = sorted(path.iterdir())
+        found = sorted(path.rglob("*"))
     elif path.exists():
         found = [path]
     else:
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))
-    return [file for file in found if is_image(file) and not file.is_dir()]
+    images, left = [], []
+    for file in found:
+        below = file.parts[len(path.parts):] if path.is_dir() else ()
+        if is_image(file) and not file.is_dir() and len(below) < 2:
+            images.append(file)
+        elif file.is_file() and not any(part[0] == "." for part in (*below, file.name)):
+            left.append(file)
+    return images, left
 
 def _find_images(paths, out):
-    "全部图像文件；找不到报`FileNotFoundError`，重名或结果会写进图像的文件夹报`ValueError`"
-    files = {}
+    "`(全部图像, 落下的文件)`；没有图像报`FileNotFoundError`，重名或结果会混进去报`ValueError`"
+    files, left = {}, []
     for path in map(Path, paths):
-        found = _expand(path)
+        found, others = _expand(path)
+        left += [file for file in others if not file.resolve().is_relative_to(out.resolve())]
         if not found:
             raise fault(FileNotFoundError, f"{path}没有找到图像（.tif、.png、.jpg、.bmp）",
                         "检查路径；通配符要加引号，如'images/*.tif'")
@@ -975,7 +983,7 @@ def _find_images(paths, out):
             if files.setdefault(file.stem, file).resolve() != file.resolve():
                 raise fault(ValueError, f"{files[file.stem]}与{file}的结果会重名",
                             "分两次预测，写到两个文件夹")
-    return list(files.values())
+    return list(files.values()), sorted(set(left) - set(files.values()))
 
 def _hash(*files):
     "几个文件的内容合起来的指纹"
@@ -1107,7 +1115,7 @@ def unet_predict(
     "预测图像：编号、叠图、细胞的表，多类的还有类别图；做完的跳过，坏的报告，都做成了退出码是0"
     out, state = Path(out), PartialState(cpu=not torch.accelerator.is_available())
     images = [images] if isinstance(images, (str, Path)) else images
-    files, folder = _find_images(images, out), _find_model(model)
+    (files, left), folder = _find_images(images, out), _find_model(model)
     _keep_out(out, "--out")
     if rois:
         _roifile()
@@ -1118,6 +1126,8 @@ def unet_predict(
     options |= cutting(network, threshold=threshold, neck=neck, min_size=min_size)
     out.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=out).close()  # 写不进去，现在就说
+    if left and state.is_main_process:
+        print(f"注意：落下{len(left)}个文件，如{left[0]}：只取这一层的.tif、.png、.jpg、.bmp")
     maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), **options)
     failed, skipped, redone, said = [], 0, 0, {}
     mine = files[state.process_index::state.num_processes]

@@ -233,8 +233,9 @@ class Source:
 def _class_names(text):
     "`--classes`里各类的名字；只写了几类，名字就是编号；写了文件，一行一个"
     if text.endswith(".txt"):
-        text = ",".join(Path(text).read_text(encoding="utf-8-sig").split("\n")).rstrip(",")
-    names = [name.strip() for name in re.split("[,，、]", text)]
+        text = Path(text).read_text(encoding="utf-8-sig").strip()
+    mark = "\n" if "\n" in text else "[,，、]"  # 一行一个的，名字里可以有逗号
+    names = [name.strip() for name in re.split(mark, text)]
     if len(names) == 1 and names[0].isdecimal():
         names = list(map(str, range(min(int(names[0]), 256))))
     if len(names) < 2 or len(set(names)) < len(names) or not all(names):
@@ -273,7 +274,7 @@ def _find_frames(source, synthesize=False, about={}):
         return find_own(source.images, source.masks, reading), folders
     folder = find_data(source.data, synthesize=synthesize)
     if (folder / "classes.txt").is_file() and not source.classes:  # unet_data import写的
-        source.classes = ",".join(_class_names(str(folder / "classes.txt")))
+        source.classes = "\n".join(_class_names(str(folder / "classes.txt")))
         source.kind = "border" if reading.kind == "border" else source.kind
         reading = _reading(source, about)
     if not any(folder.glob("[0-9][0-9]")):

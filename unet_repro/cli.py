@@ -28,12 +28,12 @@ from .doctor import _alike, check_dataset, diagnose, suspect_masks
 from .engine import checkpoint_activations, keep_memory, train_run, training_lock
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
-from .export import export_model, export_package, model_card
+from .export import _weights_hash, export_model, export_package, model_card
 from .files import check_size, fault, image_pixels, is_image, provenance, reason
 from .files import replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
-from .folders import read_as, split_frames, unpaired
-from .labels import import_labels
+from .folders import identical, read_as, split_frames, unpaired
+from .labels import _BACKGROUND, _is_background, import_labels
 from .large import _roifile, label_cells, predict_file
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
@@ -233,8 +233,9 @@ class Source:
 def _class_names(text):
     "`--classes`里各类的名字；只写了几类，名字就是编号；写了文件，一行一个"
     if text.endswith(".txt"):
-        text = ",".join(Path(text).read_text(encoding="utf-8-sig").split("\n")).rstrip(",")
-    names = [name.strip() for name in re.split("[,，、]", text)]
+        text = Path(text).read_text(encoding="utf-8-sig").strip()
+    mark = "\n" if "\n" in text else "[,，、]"  # 一行一个的，名字里可以有逗号
+    names = [name.strip() for name in re.split(mark, text)]
     if len(names) == 1 and names[0].isdecimal():
         names = list(map(str, range(min(int(names[0]), 256))))
     if len(names) < 2 or len(set(names)) < len(names) or not all(names):
@@ -242,23 +243,40 @@ def _class_names(text):
                     "写连背景在内的类数，如3；或各类的名字，用逗号隔开，第一个是背景", "classes")
     return names
 
-def _reading(source):
-    "掩码怎样读"
-    classes = len(_class_names(source.classes)) if source.classes else 0
-    return Reading(source.kind, classes, source.colours or (), source.invert)
+def _recall(saved):
+    "`about.json`里记着的读法；写坏了的报`ValueError`"
+    try:
+        reading = Reading(**saved)
+        return replace(reading, values=tuple(map(int, reading.values)))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise fault(ValueError, f"about.json里的reading是{str(saved)[:100]}，读不懂",
+                    "删掉它，用--classes、--colours、--invert写明掩码怎样读") from error
 
-def _find_frames(source, synthesize=False):
-    "照`Source`找到的帧，和它们所在的文件夹"
+def _reading(source, about={}):
+    "掩码怎样读：写明的；没写的，照模型的`about`，那是练的时候的读法"
+    classes = len(_class_names(source.classes)) if source.classes else 0
+    told = Reading(source.kind, classes, source.colours or (), source.invert)
+    if "reading" in about and told == Reading(classes=classes):
+        return _recall(about["reading"])
+    if about.get("kind") == "border" and not (classes or told.colours):
+        return replace(told, kind="border")
+    if told.kind == "border" or told.colours:
+        return told
+    return replace(told, classes=classes or len(about.get("classes") or ()))
+
+def _find_frames(source, synthesize=False, about={}):
+    "照`Source`找到的帧，和它们所在的文件夹；`about`是模型的，见`_reading`"
     if source.masks and not source.images:
         raise fault(ValueError, "写了--masks，没有写--images", "两个一起写", "own")
-    reading = _reading(source)
+    reading = _reading(source, about)
     if source.images:
         folders = [Path(folder) for folder in (source.images, source.masks) if folder]
         return find_own(source.images, source.masks, reading), folders
     folder = find_data(source.data, synthesize=synthesize)
     if (folder / "classes.txt").is_file() and not source.classes:  # unet_data import写的
-        source.classes = ",".join(_class_names(str(folder / "classes.txt")))
-        reading = _reading(source)
+        source.classes = "\n".join(_class_names(str(folder / "classes.txt")))
+        source.kind = "border" if reading.kind == "border" else source.kind
+        reading = _reading(source, about)
     if not any(folder.glob("[0-9][0-9]")):
         return find_own(folder, reading=reading), [folder]
     frames = find_frames(folder)
@@ -282,11 +300,13 @@ def _checked(source):
             return folder
     return _find_frames(source)[0]
 
-def _say_reading(frames, masks, folders):
-    "自己的图像：掩码读成了什么，哪些没有用上"
+def _say_reading(frames, masks, folders=()):
+    "自己的图像：掩码读成了什么；`folders`里哪些没有用上"
     if not isinstance(frames[0], OwnFrame):
         return
     print(describe(frames, masks))
+    if not folders:
+        return
     spare = unpaired(folders[0], frames)
     if spare and not any(folders[0].glob("[0-9][0-9]_GT")):  # 挑战赛的录像，只有几帧有轮廓
         print(f"注意：{folders[0]}里有{len(spare)}张图像没有掩码，没有用上，如{spare[0].name}")
@@ -306,7 +326,7 @@ def unet_data(
     images: str = None,  # 自己的图像在哪个文件夹（check）
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
     kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自己看
-    classes: str = None,  # 掩码里是类别：几类，或各类的名字；导入时写auto，一个标签一类
+    classes: str = None,  # 掩码里是类别：几类，或各类的名字；导入时写auto，或名字，先写background
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
 ):
@@ -329,6 +349,9 @@ def unet_data(
             raise fault(ValueError, f"导入的类有名字，不写几类（{classes}）",
                         "写--classes auto，一个标签一类；或写出各类的名字，第一个是背景")
         background, *named = [None] if classes in (None, "auto") else _class_names(classes)
+        if background and not _is_background(background):
+            raise fault(ValueError, f"第一个名字是背景，标成{background}的都会画成0",
+                        f"背景写在前面：--classes background,{','.join([background, *named])}")
         way = "classes" if classes else "instances"
         print(import_labels(name, out, way, named or None, background))
     else:
@@ -518,9 +541,9 @@ def _split(arguments, frames):
     arguments.test = arguments.test or 0.2
     return split_frames(frames, arguments.test, arguments.seed)
 
-def _training_data(arguments, synthesize=False):
+def _training_data(arguments, synthesize=False, about={}):
     "全部的帧、`(训练, 测试)`的下标、所在的文件夹"
-    frames, folders = _find_frames(arguments, synthesize)
+    frames, folders = _find_frames(arguments, synthesize, about)
     if not arguments.test_images:
         if arguments.test_masks:
             raise fault(ValueError, "写了--test_masks，没有写--test_images", "两个一起写", "own")
@@ -533,11 +556,10 @@ def _training_data(arguments, synthesize=False):
     numbers = range(len(frames) + len(tests))
     return frames + tests, (numbers[:len(frames)], numbers[len(frames):]), folders + others
 
-def _check_start(start, names):
-    "起步的模型与现在的类同一套名字、次序却不同，输出层会张冠李戴"
-    old = UNet.from_pretrained(start).about.get("classes")
+def _check_order(model, old, names):
+    "模型的类与现在的类同一套名字、次序却不同，会张冠李戴：报`ValueError`"
     if old and names and old != names and sorted(old) == sorted(names):
-        raise fault(ValueError, f"{start}的类是{'、'.join(old)}，现在是{'、'.join(names)}",
+        raise fault(ValueError, f"{model}的类是{'、'.join(old)}，现在是{'、'.join(names)}",
                     "次序要一样：--classes照原来的次序写，掩码的颜色或编号也照它", "classes")
 
 def _find_model(model):
@@ -546,8 +568,15 @@ def _find_model(model):
     inside = (folder / "last").is_dir() and not (folder / "config.json").exists()
     return folder / "last" if inside else folder
 
+def _remember(arguments, frames):
+    "跟着模型走的读法：类别的，连同各类的值或颜色；别的是写明的那些，没写明就没有"
+    told = _reading(arguments)
+    if _kinds(frames) and told.kind != "border":
+        told = frames[0].reading
+    return {} if told in (Reading(), Reading("border")) else dict(reading=asdict(told))
+
 def _prepare(arguments, frames, indices):
-    "照参数备好网络、数据、损失、优化器；类别的名字和切细胞的数值跟着网络走"
+    "照参数备好网络、数据、损失、优化器；掩码的读法、类名和切细胞的数值跟着网络走"
     recipe, classes = RECIPES[arguments.recipe], _kinds(frames)
     if arguments.lr is None:
         arguments.lr = recipe.lr / 10 if arguments.start else recipe.lr
@@ -559,14 +588,17 @@ def _prepare(arguments, frames, indices):
         names = list(BORDER_NAMES)
     if arguments.start:
         arguments.start = str(_find_model(arguments.start))
-        _check_start(arguments.start, names)
+        old = UNet.from_pretrained(arguments.start).about.get("classes")
+        _check_order(arguments.start, old, names)
     parts = prepare(recipe, frames, indices=indices, start=arguments.start)
     arguments.width = parts["model"].head.in_channels
     dataset = parts["test_dataloader"].dataset.dataset
+    reading = _remember(arguments, frames)
     if classes:
-        parts["model"].about = dict(classes=names) | border
+        parts["model"].about = dict(classes=names) | border | reading
         return parts | dict(evaluate=evaluate_classes)
-    parts["model"].about = fit_cutting([np.maximum(dataset.masks[i], 0) for i in indices[0]])
+    masks = [np.maximum(dataset.masks[i], 0) for i in indices[0]]
+    parts["model"].about = fit_cutting(masks) | reading
     return parts
 
 def _introduce(folders, frames, indices, parts):
@@ -680,29 +712,49 @@ def unet_train(**given):
 
 
 # %% ../nbs/07_cli.ipynb #560c9363
-def _held_out(model, source, test_seq):
-    "评哪些帧：写明了自己的图像的，是它的全部；没写的，是训练时留出的那一段或那几帧"
-    trained = None
+def _places(frames):
+    "各帧在哪里"
+    return {(frame.image.resolve(), frame.page) for frame in frames}
+
+def _held_out(model, source, test_seq, about):
+    "`(评哪些帧, 在哪些文件夹, 哪一组, 练过的几帧, 是不是正好留出的)`；说不出练过没有，是`None`"
+    trained, train, held = None, None, []
+    written = source.images or source.data
     if (model.parent / "args.json").exists():
         trained = _read_arguments(model.parent)[0]
-    if source.images or source.data:
+        with contextlib.suppress(*[OSError, ValueError] if written else []):  # 练的数据不在了
+            _still_there(trained)
+            found, (train, test), folders = _training_data(trained, about=about)
+            train, held = [found[i] for i in train], [found[i] for i in test]
+    elif not written:
+        raise fault(FileNotFoundError, f"不知道{model}练的是哪套数据（旁边没有args.json）",
+                    "用--data写出数据集，自己的图像用--images、--masks")
+    if written:
         source.data = source.data or Source.data
-        frames, folders = _find_frames(source)
+        frames, folders = _find_frames(source, about=about)
         groups = sorted({frame.group for frame in frames})
         if not test_seq and not source.images and trained and trained.test_seq in groups:
             test_seq = trained.test_seq
         if test_seq and test_seq not in groups:
             raise fault(FileNotFoundError, f"{folders[0]}里没有{test_seq}这一组",
                         f"检查--data和--test_seq；有的是{'、'.join(groups)}")
-        return [frame for frame in frames if test_seq in (None, frame.group)], folders, test_seq
-    if not trained:
-        raise fault(FileNotFoundError, f"不知道{model}练的是哪套数据（旁边没有args.json）",
-                    "用--data写出数据集，自己的图像用--images、--masks")
-    _still_there(trained)
-    if test_seq:
-        trained = replace(trained, test_seq=test_seq, test=None, test_images=None, test_masks=None)
-    frames, (_, test), folders = _training_data(trained)
-    return [frames[i] for i in test], folders, trained.test_seq
+        frames = [frame for frame in frames if test_seq in (None, frame.group)]
+    elif test_seq:
+        other = dict(test_seq=test_seq, test=None, test_images=None, test_masks=None)
+        found, (_, test), folders = _training_data(replace(trained, **other), about=about)
+        frames = [found[i] for i in test]
+    else:
+        frames, test_seq = held, trained.test_seq
+    lost = trained and train is None
+    seen = None if lost else len(identical(train or [], frames))
+    return frames, folders, test_seq, seen, _places(frames) == _places(held)
+
+def _say_seen(count):
+    "评的帧里有没有练过的"
+    if count is None:
+        print("注意：练的数据找不到了，说不出这些帧练过没有；练过的分数偏高")
+    elif count:
+        print(f"注意：其中{count}帧是这个模型练过的，分数偏高")
 
 def _claim(folder, owner):
     "结果的文件夹归这个模型；里面已有别人的结果就报`FileExistsError`"
@@ -774,8 +826,9 @@ def _predict_frames(network, frames, res, cuts, keep):
         truths.append(truth)
     return found, truths, names
 
-def _score_classes(found, truths, names):
-    "多类的成绩：每类的IoU、平均、混淆矩阵，印成表"
+def _score_classes(found, truths, names, border):
+    "多类的成绩：视野里每类的IoU、平均、混淆矩阵，印成表"
+    truths = [np.where(field_of_interest(truth.shape, border), truth, -1) for truth in truths]
     matrix = sum(confusion_matrix(*pair, len(names)) for pair in zip(found, truths))
     iou, mean = class_iou(matrix)
     wide = max(len(str(matrix.max())), 8)
@@ -784,39 +837,44 @@ def _score_classes(found, truths, names):
         print(f"{k:3}  {'  '.join(f'{n:{wide}}' for n in row)}  IoU {value:.4f}  {name}")
     print(f"平均IoU {mean:.4f}")
     each = [None if np.isnan(value) else value for value in iou.tolist()]
-    return dict(mean_iou=mean, class_iou=each, classes=names, confusion=matrix.tolist())
+    return dict(mean_iou=mean, class_iou=each, classes=names, confusion=matrix.tolist(),
+                border=border)
 
 
 # %% ../nbs/07_cli.ipynb #0a7a0011
-def _check_kinds(names, frames):
-    "模型分的类和掩码里的类要一样多"
-    kinds = _kinds(frames)
-    if len(names or []) != kinds:
+def _check_kinds(names, given, frames):
+    "模型分的类和掩码里的、写明的类要一样多，次序一样；名字不同，说一声"
+    count = len(names or [])
+    kinds = _kinds(frames) if len(given) in (0, count) else len(given)
+    if count != kinds:
         model = f"分{len(names)}类" if names else "分前景和背景"
         masks = f"有{kinds}类" if kinds else "是细胞的编号"
         raise fault(ValueError, f"模型{model}，掩码{masks}", "用训练时那样的掩码和--classes",
                     "classes")
+    _check_order("模型", names, given)
+    if given and given not in (names, list(map(str, range(count)))):
+        print(f"注意：类的名字照模型的：{'、'.join(names)}")
 
-def _check_sizes(frames):
-    "每一帧都读得出来，掩码与图像一样大：写结果之前就看"
+def _check_masks(frames):
+    "各帧的掩码；每一帧都读得出来，掩码与图像一样大：写结果之前就看"
+    masks = []
     for frame in frames:
-        check_size(frame, *frame.read())
+        image, mask = frame.read()
+        check_size(frame, image, mask)
+        masks.append(mask)
+    return masks
 
 def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     "预测留出的帧，打分，写进结果的文件夹"
     place = PartialState(cpu=not torch.accelerator.is_available()).device
     network = UNet.from_pretrained(model).to(place)
-    cuts, names = cutting(network, **cuts), network.about.get("classes")
-    if network.about.get("kind") == "border" and not (source.classes or source.colours):
-        source.kind = "border"
-    elif names and not (source.classes or source.colours or source.kind == "border"):
-        source.classes = str(len(names))
-    given = _class_names(source.classes) if source.classes else names
-    if names and given not in (names, list(map(str, range(len(names))))):
-        print(f"注意：类的名字照模型的：{'、'.join(names)}")
-    frames, folders, seq = _held_out(model, source, test_seq)
-    _check_kinds(names, frames)
-    _check_sizes(frames)
+    names = network.about.get("classes")
+    written = [name for name, value in cuts.items() if value is not None]
+    if names and written:
+        raise fault(ValueError, f"分类的模型不切细胞，用不着--{'、--'.join(written)}", "去掉它们")
+    cuts = {} if names else cutting(network, **cuts)
+    frames, folders, seq, seen, held = _held_out(model, source, test_seq, network.about)
+    _check_kinds(names, _class_names(source.classes) if source.classes else [], frames)
     res = Path(res or model.parent / f"{seq or 'test'}_RES")
     _keep_out(res, "--res", *folders)
     if (res / "args.json").exists():
@@ -825,10 +883,14 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     field_of_interest(frames[0].read()[0].shape[:2], border)  # 去光了，现在就说
     where = "、".join(map(str, folders)) + (f"，序列{seq}" if seq else "")
     print(f"数据{where}，{len(frames)}帧有真相")
+    whole = (source.images or source.data) and not seq
+    _say_reading(frames, _check_masks(frames), folders if whole else ())
+    _say_seen(seen)
     _claim(res, dict(model=str(model.resolve()), data=where, test_seq=seq))
     truth = folders[0] / f"{seq}_GT"
     if names:
-        scores = _score_classes(*_predict_frames(network, frames, res, cuts, keep)[:2], names)
+        found, truths, _ = _predict_frames(network, frames, res, cuts, keep)
+        scores = _score_classes(found, truths, names, border)
     elif truth.is_dir():
         _predict_sequence(network, _sequence_images(folders[0], seq), res, cuts, keep)
         scores = score_folder(res, truth, border)
@@ -838,7 +900,8 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     if not names:
         print("，".join(f"{name}={value:g}" for name, value in cuts.items()))
         print(scores_text(scores))
-    _write_json(scores | cuts | provenance(), res / "scores.json")
+    about = dict(model=model.name, weights=_weights_hash(network), held_out=held)
+    _write_json(scores | cuts | about | provenance(), res / "scores.json")
     _write_card(network, model)
 
 
@@ -868,32 +931,49 @@ def unet_evaluate(
     if model and gt:
         raise fault(ValueError, "给模型打分时，真相就是数据里的那一段",
                     "去掉--gt，用--data、--test_seq选")
+    cuts = dict(threshold=threshold, neck=neck, min_size=min_size)
+    source = Source(data, images, masks, kind, classes, colours, invert)
+    options = vars(source) | dict(kind=kind != "auto")
+    told = [name for name, value in options.items() if value]
     if not model:
+        others = cuts | dict(test_seq=test_seq, probability=probability or None)
+        told += [name for name, value in others.items() if value is not None]
+        if told:
+            raise fault(ValueError, f"给现成的结果打分，不看--{'、--'.join(told)}", "去掉它们")
         scores = score_folder(res, gt, border)
         print(scores_text(scores))
         _write_json(scores | provenance(), Path(res) / "scores.json")
         return
-    cuts = dict(threshold=threshold, neck=neck, min_size=min_size)
-    source = Source(data, images, masks, kind, classes, colours, invert)
+    if told and not (images or data):
+        raise fault(ValueError, f"写了--{'、--'.join(told)}，没有写--images",
+                    "评别的帧，写出--images或--data；评留出的帧，去掉它们", "own")
     _evaluate_model(_find_model(model), source, test_seq, border, res, cuts, probability)
 
 
 # %% ../nbs/07_cli.ipynb #fd8dcd61
 def _expand(path):
-    "文件、文件夹、通配符展开成图像文件；藏着的不要"
+    "文件、文件夹、通配符展开成`(图像, 落下的文件)`：文件夹只取这一层；藏着的都不算"
     if path.is_dir():
-        found = sorted(path.iterdir())
+        found = sorted(path.rglob("*"))
     elif path.exists():
         found = [path]
     else:
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))
-    return [file for file in found if is_image(file) and not file.is_dir()]
+    images, left = [], []
+    for file in found:
+        below = file.parts[len(path.parts):] if path.is_dir() else ()
+        if is_image(file) and not file.is_dir() and len(below) < 2:
+            images.append(file)
+        elif file.is_file() and not any(part[0] == "." for part in (*below, file.name)):
+            left.append(file)
+    return images, left
 
 def _find_images(paths, out):
-    "全部图像文件；找不到报`FileNotFoundError`，重名或结果会写进图像的文件夹报`ValueError`"
-    files = {}
+    "`(全部图像, 落下的文件)`；没有图像报`FileNotFoundError`，重名或结果会混进去报`ValueError`"
+    files, left = {}, []
     for path in map(Path, paths):
-        found = _expand(path)
+        found, others = _expand(path)
+        left += [file for file in others if not file.resolve().is_relative_to(out.resolve())]
         if not found:
             raise fault(FileNotFoundError, f"{path}没有找到图像（.tif、.png、.jpg、.bmp）",
                         "检查路径；通配符要加引号，如'images/*.tif'")
@@ -904,7 +984,7 @@ def _find_images(paths, out):
             if files.setdefault(file.stem, file).resolve() != file.resolve():
                 raise fault(ValueError, f"{files[file.stem]}与{file}的结果会重名",
                             "分两次预测，写到两个文件夹")
-    return list(files.values())
+    return list(files.values()), sorted(set(left) - set(files.values()))
 
 def _hash(*files):
     "几个文件的内容合起来的指纹"
@@ -914,10 +994,13 @@ def _hash(*files):
             parts.append(hashlib.file_digest(opened, "sha256").hexdigest()[:16])
     return "-".join(parts)
 
-def _collect_cells(out):
-    "把各张图像的`名字_cells.csv`合成一张`cells.csv`；有的列只有几张有，别的空着"
-    rows, names, formula = [], ["image"], tuple("=+-@")
+def _collect_cells(out, maker):
+    "`maker`做的`名字_cells.csv`合成一张`cells.csv`，缺的列空着；返回没有合进去的有几张"
+    rows, names, formula, others = [], ["image"], tuple("=+-@"), 0
     for part in sorted(out.glob("*_cells.csv")):
+        if _made(part.stem.removesuffix("_cells"), out)[1].get("maker") != maker:
+            others += 1
+            continue
         table = csv.DictReader(part.read_text(encoding="utf-8-sig").splitlines())
         for before, name in zip(["image", *table.fieldnames], table.fieldnames):
             if name not in names:
@@ -931,11 +1014,12 @@ def _collect_cells(out):
             writer = csv.DictWriter(f, names)
             writer.writeheader()
             writer.writerows(rows)
+    return others
 
 # %% ../nbs/07_cli.ipynb #65d96eec
-def _made(file, out):
-    "`(结果的图像, 它的记录)`；记录读不出来就是空的"
-    label, record = out / f"{file.stem}_label.tif", out / f"{file.stem}_made.json"
+def _made(stem, out):
+    "这个名字的`(结果的图像, 它的记录)`；记录读不出来就是空的"
+    label, record = out / f"{stem}_label.tif", out / f"{stem}_made.json"
     try:
         made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     except (OSError, ValueError):
@@ -944,7 +1028,7 @@ def _made(file, out):
 
 def _is_done(file, out, maker):
     "这张图像是不是已由同一个模型、同样的选项做过；那里是别人的结果就报`ValueError`"
-    label, made = _made(file, out)
+    label, made = _made(file.stem, out)
     if not label.exists():
         return False
     content = _hash(file)
@@ -954,27 +1038,33 @@ def _is_done(file, out, maker):
         raise fault(ValueError, f"{label}是{owner}的结果，不盖掉", "换一个--out，或先删掉它")
     return made.get("content") == content and made.get("maker") == maker
 
+_RESULTS = ("label.tif", "overlay.png", "cells.csv", "rois.zip", "probability.tif",
+            "class.tif", "class.png")
+
 def _predict_one(model, file, out, maker, **options):
     "预测一张图像，记下结果是谁做的"
-    label, _ = _made(file, out)
-    for end in ("label.tif", "rois.zip", "probability.tif"):  # 从前的选项做的，不要混在一起
+    label, _ = _made(file.stem, out)
+    for end in _RESULTS:  # 从前的选项做的，不要混在一起
         (out / f"{file.stem}_{end}").unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     made = dict(source=str(file.resolve()), content=_hash(file), maker=maker)
     _write_json(made, out / f"{file.stem}_made.json")
     predict_file(model, file, out, **options)
-    if _made(file, out)[1] != made:
+    if _made(file.stem, out)[1] != made:
         raise fault(ValueError, f"同时有另一个unet_predict在{out}里写{label.name}",
                     "等它做完，换一个--out再来")
 
-def _finish(done, out, skipped, redone):
+def _finish(done, out, maker, skipped, redone):
     "合成总表，说一声做了什么"
     if skipped:
         print(f"跳过{skipped}张：同一个模型、同样的选项已经做过")
     if redone:
         print(f"重做{redone}张：模型、选项或图像变了")
+    if done or (out / "cells.csv").exists():  # 都没做成的，从总表里去掉
+        others = _collect_cells(out, maker)
+        if others:
+            print(f"cells.csv里没有另外{others}张：不是这个模型、这样的选项做的")
     if done:
-        _collect_cells(out)
         print(f"{len(done)}张的结果在{out}；打开看：{out / f'{done[0].stem}_overlay.png'}")
 
 def _check_class(network, cell_class):
@@ -1026,7 +1116,7 @@ def unet_predict(
     "预测图像：编号、叠图、细胞的表，多类的还有类别图；做完的跳过，坏的报告，都做成了退出码是0"
     out, state = Path(out), PartialState(cpu=not torch.accelerator.is_available())
     images = [images] if isinstance(images, (str, Path)) else images
-    files, folder = _find_images(images, out), _find_model(model)
+    (files, left), folder = _find_images(images, out), _find_model(model)
     _keep_out(out, "--out")
     if rois:
         _roifile()
@@ -1037,6 +1127,8 @@ def unet_predict(
     options |= cutting(network, threshold=threshold, neck=neck, min_size=min_size)
     out.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=out).close()  # 写不进去，现在就说
+    if left and state.is_main_process:
+        print(f"注意：落下{len(left)}个文件，如{left[0]}：只取这一层的.tif、.png、.jpg、.bmp")
     maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), **options)
     failed, skipped, redone, said = [], 0, 0, {}
     mine = files[state.process_index::state.num_processes]
@@ -1048,7 +1140,7 @@ def unet_predict(
                     if _is_done(file, out, maker):
                         skipped += 1
                         continue
-                    redone += _made(file, out)[0].exists()
+                    redone += _made(file.stem, out)[0].exists()
                     _predict_one(network, file, out, maker, max_memory=limit, said=said,
                                  progress=bar.update, **options)
             except Exception as error:
@@ -1062,7 +1154,7 @@ def unet_predict(
     state.wait_for_everyone()
     if state.is_main_process:
         done = [file for file in files if str(file) not in failed]
-        _finish(done, out, *(sum(column) for column in zip(*counts)))
+        _finish(done, out, maker, *(sum(column) for column in zip(*counts)))
     state.destroy_process_group()
     if failed:
         sys.exit(f"{len(failed)}张没做成" if state.is_main_process else 1)

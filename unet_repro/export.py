@@ -8,7 +8,7 @@ __all__ = ['Whole', 'describe_model', 'export_model', 'model_card', 'export_pack
 # %% ../nbs/11_export.ipynb #7c292070
 #| code-fold: true
 #| code-summary: "导入"
-import copy, importlib.util, json, re, shutil, tempfile, warnings
+import copy, hashlib, importlib.util, json, re, shutil, tempfile, warnings
 from pathlib import Path
 import numpy as np
 import tifffile
@@ -115,16 +115,27 @@ def _classes(model):
     names = getattr(model, "about", {}).get("classes")
     return names if names and len(names) == model.head.out_channels else None
 
-def _read_run(run):
-    "训练的成绩，和评过的分"
+def _weights_hash(model):
+    "权重的指纹，存了再读回来也一样"
+    digest = hashlib.sha256()
+    for weight in model.state_dict().values():
+        digest.update(weight.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+def _read_run(run, model):
+    "训练的记录，和`model`自己在留出的帧上的分：别的轮、别的帧的不算"
     file = Path(run) / "metrics.json"
     if not file.is_file():
         raise fault(FileNotFoundError, f"{run}里没有metrics.json，不知道练了什么、成绩多少",
                     "要unet_train练完的文件夹")
-    record = json.loads(file.read_text(encoding="utf-8"))
+    record, own = json.loads(file.read_text(encoding="utf-8")), _weights_hash(model)
+    last = Path(run) / "last"
+    if last.is_dir() and _weights_hash(UNet.from_pretrained(last)) != own:
+        record = {key: value for key, value in record.items() if key not in ("iou", "dice")}
     for scores in sorted(Path(run).glob("*_RES/scores.json")):
         found = json.loads(scores.read_text(encoding="utf-8"))
-        record |= {key: found[key] for key in ("SEG", "DET") if found.get(key) is not None}
+        if found.get("held_out") and found.get("weights") == own:
+            record |= {key: found[key] for key in ("SEG", "DET") if found.get(key) is not None}
     return record
 
 def _network_rows(model):
@@ -150,21 +161,24 @@ def _network_rows(model):
                      f"one pixel is {side} µm (height × width); rescale other images first"))
     return rows
 
-def _run_rows(run):
+def _run_rows(run, model):
     "卡上关于训练和成绩的各行"
     if run is None:
         return [("练的数据", "Training data", "没有记录", "not recorded"),
                 ("成绩", "Measures", "没有记录", "not recorded")]
-    record = _read_run(run)
+    record = _read_run(run, model)
     known = [f"{name} {record[key]:.3f}" for name, key in
              [("IoU", "iou"), ("Dice", "dice"), ("SEG", "SEG"), ("DET", "DET")] if key in record]
     data, n, m = record["data"], record["train_frames"], record["test_frames"]
     recipe, epochs = record["recipe"], record["epochs"]
+    measures = ("没有记录", "not recorded")
+    if known:
+        measures = (f"没有练过的{m}帧：{'，'.join(known)}",
+                    f"on {m} frames held out: {', '.join(known)}")
     return [
         ("练的数据", "Training data", f"{data}，{n}帧；配方{recipe}，{epochs}轮",
          f"{data}, {n} frames; recipe {recipe}, {epochs} epochs"),
-        ("成绩", "Measures", f"没有练过的{m}帧：{'，'.join(known)}",
-         f"on {m} frames held out: {', '.join(known)}")]
+        ("成绩", "Measures", *measures)]
 
 # %% ../nbs/11_export.ipynb #458f0c25
 _LIMITS = (
@@ -181,7 +195,7 @@ def model_card(
     license: str = "CC-BY-4.0",  # 权重的许可，SPDX的写法
 ) -> str:  # Markdown：放在`model.safetensors`旁边的`README.md`
     "由网络和训练的记录写出模型卡，中英各一遍"
-    rows = _network_rows(model) + _run_rows(run)
+    rows = _network_rows(model) + _run_rows(run, model)
     rows += [("局限", "Limits", *limit) for limit in _LIMITS]
     rows += [("许可", "Licence", f"{license}；练的数据另有它自己的条款",
               f"{license}; the training data has terms of its own")]

@@ -195,7 +195,7 @@ def _plane(series, number):
     return series.asarray().reshape(-1, *series.keyframe.shape)[number]
 
 def _decode_tiff(path, number):
-    "`(像素, 颜色的含义, 调色板)`；像素是`(H, W)`或`(H, W, C)`"
+    "`(像素, 颜色的含义, 调色板)`；像素是`(H, W)`或`(H, W, C)`，调色板是`(3, N)` uint8"
     with tifffile.TiffFile(path) as tiff:
         page = tiff_page(path, tiff, number)
         pixels = page.asarray() if number is None else _plane(_series(tiff)[0], number)
@@ -204,7 +204,9 @@ def _decode_tiff(path, number):
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         if page.photometric == tifffile.PHOTOMETRIC.RGB and pixels.dtype.kind == "u":
             pixels = _drop_opaque(pixels)
-        return pixels, _PHOTOMETRIC.get(page.photometric, "RGB"), page.colormap
+        palette = page.colormap  # 每种颜色16位
+        palette = None if palette is None else (palette >> 8).astype(np.uint8)
+        return pixels, _PHOTOMETRIC.get(page.photometric, "RGB"), palette
 
 # %% ../nbs/15_files.ipynb #7cf5e451
 _FORMATS = {"PNG", "JPEG", "BMP"}
@@ -242,8 +244,9 @@ def _decode_other(path):
                         "另存为16位的TIFF")
         pixels = _drop_opaque(np.asarray(image))
         if mode == "P":
-            colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3).T
-            return pixels, "调色板", colours
+            colours = np.zeros((256, 3), np.uint8)  # 调色板里没有的号是黑的
+            colours.flat[:len(image.getpalette())] = image.getpalette()
+            return pixels, "调色板", colours.T
         if mode == "L" and bits < 8:
             return pixels, bits, None
         return pixels, "RGB" if mode[:3] == "RGB" else "灰度", None
@@ -312,10 +315,7 @@ def read_image(
     if meaning == "白为零":
         return np.iinfo(image.dtype).max - image
     if meaning == "调色板":
-        colours = np.asarray(palette)
-        if colours.dtype == np.uint16:
-            colours = (colours >> 8).astype(np.uint8)
-        rgb = colours.T[image]
+        rgb = palette.T[image]
         grey = (rgb == rgb[..., :1]).all()
         return rgb[..., 0] if grey else rgb
     return image

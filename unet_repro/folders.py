@@ -31,6 +31,7 @@ class Reading:
     colours: tuple | str = ()  # 各类的颜色，第0个是背景，如`"#000000,#ff0000"`
     invert: bool = False  # 亮的是背景
     values: tuple = ()  # 第i类在文件里的值，多出的一个是“不算”；`find_own`填
+    exact: bool = False  # 只有两种值，别的值都不认，不按亮暗分；`find_own`填
 
     def __post_init__(self):
         colours = self.colours
@@ -145,9 +146,10 @@ def _unsure(reading, shades):
     return inverted or len(shades) > 1 and len(pairs) > len(colours)
 
 def _settle_two(reading, values):
-    "两种值，暗的在前"
+    "两种值，暗的在前；没有写明binary，就不按亮暗分"
     kind = "border" if reading.kind == "border" else "binary"
-    return replace(reading, kind=kind, values=(min(values), max(values)))
+    ends = min(values), max(values)
+    return replace(reading, kind=kind, values=ends, exact=reading.kind != "binary")
 
 def _settle(reading, masks):
     "看过全部掩码，把读法补全：`kind`不再是auto，`values`填好"
@@ -277,6 +279,10 @@ def border_classes(
     near = ndimage.grey_dilation(ids, (7, 7)) != ndimage.grey_erosion(ids, (7, 7))
     return (ids > 0) * (1 + near)
 
+def _blobs(bright, reading):
+    "前景的每一块一个编号"
+    return _compact(ndimage.label(bright != reading.invert)[0])
+
 def read_labels(
     path: Path,  # 掩码文件
     reading: Reading,  # 补全了的读法，即`find_own`给的帧带着的
@@ -293,9 +299,8 @@ def read_labels(
     if pixels.ndim == 3:
         raise fault(ValueError, f"{at_page(path, page)}有颜色，别的掩码却没有",
                     "统一成一种写法", "own")
-    if reading.kind == "binary":
-        bright = pixels > sum(reading.values) / 2
-        return _compact(ndimage.label(bright != reading.invert)[0])
+    if reading.kind == "binary" and not reading.exact:
+        return _blobs(pixels > sum(reading.values) / 2, reading)
     order = np.argsort(reading.values)
     values = np.array(reading.values)[order]
     place = np.searchsorted(values, pixels).clip(max=len(values) - 1)
@@ -303,11 +308,14 @@ def read_labels(
     if len(unknown):
         odd, count = Counter(unknown.tolist()).most_common(1)[0]
         value = _names([odd]) if coloured else odd
+        known = _names(values) if coloured else "、".join(map(str, values))
+        cure = "训练和测试的掩码用同一种写法" if reading.exact else "添上它，或改掩码"
         raise fault(ValueError, f"{at_page(path, page)}里有{count}个像素是{value}，"
-                    "没有说过它是哪一类",
-                    f"说过的是{_names(values) if coloured else '、'.join(map(str, values))}；"
-                    "添上它，或改掩码（抗锯齿、有损压缩会造出新的值）", "classes")
+                    "没有说过它是哪一类", f"说过的是{known}；{cure}"
+                    "（抗锯齿、有损压缩会造出新的值）", "own" if reading.exact else "classes")
     labels = order[place]
+    if reading.kind == "binary":
+        return _blobs(labels == 1, reading)
     if reading.kind == "classes":
         labels = np.where(labels < reading.classes, labels, -1)
     return _compact(labels)

@@ -529,6 +529,19 @@ def count_pages(
     except Exception as e:
         raise fault(OSError, f"读不出{path}", _DAMAGED) from e
 
+def _called(words, places):
+    "叫这些名字的文件夹；不止一个，就看哪些里面有图像"
+    found = [p for p in places if p.is_dir() and re.fullmatch(f"(?i){words}", p.name)]
+    return [p for p in found if len(found) == 1 or image_files(p)] or found[:1]
+
+def _only(folders, what):
+    "只有一个，就是它；不止一个报`ValueError`"
+    if len(folders) > 1:
+        names = "、".join(folder.name for folder in folders)
+        raise fault(ValueError, f"{folders[0].parent}里的{names}都像是{what}的文件夹，不知道用哪个",
+                    "写明--images和--masks，或把不用的移到别处", "own")
+    return folders[0]
+
 def plain_layout(
     folder: Path,  # 数据集的文件夹
 ) -> list[tuple]:  # 每帧是`(图像, 掩码, 组, 编号, 标记, 页)`；都不是就是空的
@@ -537,11 +550,10 @@ def plain_layout(
         places = sorted(Path(folder).iterdir())
     except OSError as e:
         raise fault(type(e), f"读不了{folder}（{reason(e)}）", "检查路径，或改权限") from e
-    folders = [place for place in places if place.is_dir()]
-    images = [place for place in folders if re.fullmatch(f"(?i){_IMAGE_WORDS}", place.name)]
-    masks = [place for place in folders if re.fullmatch(f"(?i){_MASK_WORDS}", place.name)]
+    images, masks = (_called(words, places) for words in (_IMAGE_WORDS, _MASK_WORDS))
     if images and masks:
-        return [(*pair, None, None) for pair in pair_files(images[0], masks[0])]
+        pairs = pair_files(_only(images, "图像"), _only(masks, "掩码"))
+        return [(*pair, None, None) for pair in pairs]
     rows = []
     for volume in places:
         match = _VOLUME.fullmatch(volume.name)

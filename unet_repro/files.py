@@ -131,6 +131,7 @@ def provenance() -> dict:  # `command`、`commit`、`versions`、`machine`
 # %% ../nbs/15_files.ipynb #25583fcb
 _PHOTOMETRIC = {0: "白为零", 1: "灰度", 2: "RGB", 3: "调色板"}
 _ORIENTATION = 274  # TIFF标签的编号
+_JPEG = {6, 7, 33007, 34892}  # TIFF里JPEG的各种写法
 _MOST = 4096  # 无损压缩至多压成几分之一；比这还小，是标签坏了
 
 def _planes(series):
@@ -158,8 +159,7 @@ def tiff_page(
         raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页，{len(series)}种大小",
                     "重新导出成一个堆栈，各页一样大", "own")
     page = series[0].keyframe
-    jpeg = page.compression == tifffile.COMPRESSION.JPEG
-    if page.photometric not in _PHOTOMETRIC and not jpeg:
+    if page.photometric not in _PHOTOMETRIC and page.compression not in _JPEG:
         name = getattr(page.photometric, "name", page.photometric)
         raise fault(ValueError, f"{path}的颜色是{name}，这里只读灰度、RGB、调色板",
                     "用ImageJ打开，另存为8位或16位的灰度或RGB的TIFF")
@@ -195,7 +195,7 @@ def _plane(series, number):
     return series.asarray().reshape(-1, *series.keyframe.shape)[number]
 
 def _decode_tiff(path, number):
-    "`(像素, 颜色的含义, 调色板)`；像素是`(H, W)`或`(H, W, C)`，调色板是`(3, N)` uint8"
+    "`(像素, 颜色的含义, 调色板, 是不是JPEG压缩的)`；调色板是`(3, N)` uint8"
     with tifffile.TiffFile(path) as tiff:
         page = tiff_page(path, tiff, number)
         pixels = page.asarray() if number is None else _plane(_series(tiff)[0], number)
@@ -206,7 +206,8 @@ def _decode_tiff(path, number):
             pixels = _drop_opaque(pixels)
         palette = page.colormap  # 每种颜色16位
         palette = None if palette is None else (palette >> 8).astype(np.uint8)
-        return pixels, _PHOTOMETRIC.get(page.photometric, "RGB"), palette
+        meaning = _PHOTOMETRIC.get(page.photometric, "RGB")
+        return pixels, meaning, palette, page.compression in _JPEG
 
 # %% ../nbs/15_files.ipynb #7cf5e451
 _FORMATS = {"PNG", "JPEG", "BMP"}
@@ -224,7 +225,7 @@ def _bits(path):
     return head[24] if head.startswith(b"\x89PNG") and len(head) == 25 else 8
 
 def _decode_other(path):
-    "PNG、JPEG、BMP：`(像素, 颜色的含义, 调色板)`"
+    "PNG、JPEG、BMP：`(像素, 颜色的含义, 调色板, 是不是JPEG)`"
     with Image.open(path) as image:
         kind, mode = image.format, image.mode
         if kind == "TIFF":
@@ -246,14 +247,14 @@ def _decode_other(path):
         if mode == "P":
             colours = np.zeros((256, 3), np.uint8)  # 调色板里没有的号是黑的
             colours.flat[:len(image.getpalette())] = image.getpalette()
-            return pixels, "调色板", colours.T
+            return pixels, "调色板", colours.T, False
         if mode == "L" and bits < 8:
-            return pixels, bits, None
-        return pixels, "RGB" if mode[:3] == "RGB" else "灰度", None
+            return pixels, bits, None, False
+        return pixels, "RGB" if mode[:3] == "RGB" else "灰度", None, kind == "JPEG"
 
 # %% ../nbs/15_files.ipynb #6b46e8ad
 def _decode(path, number=None):
-    "一个图像文件：`(像素, 颜色的含义, 调色板)`；读不了报`OSError`或`ValueError`"
+    "一个图像文件：`(像素, 颜色的含义, 调色板, 是不是JPEG)`；读不了报`OSError`或`ValueError`"
     if path.is_symlink() and not path.exists():
         raise fault(FileNotFoundError, f"{path}是一个链接，它指着的{os.readlink(path)}不在那里",
                     "补上那个文件，或去掉这个链接")
@@ -302,7 +303,7 @@ def read_image(
 ) -> np.ndarray:  # `(H, W)`或`(H, W, 3)`，uint8或uint16
     "读一张显微图像，像素与ImageJ里看到的一样；读不了或类型不对时报`OSError`或`ValueError`"
     path = Path(path)
-    image, meaning, palette = _decode(path, page)
+    image, meaning, palette, _ = _decode(path, page)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
     if meaning == "RGB" and image.shape[2] == 4:
@@ -332,9 +333,9 @@ def read_mask(
 ) -> np.ndarray:  # `(H, W)` int16，编号大时int32；0是背景，其余是细胞编号
     "读一张实例掩码；读不了或类型不对时报`OSError`或`ValueError`"
     path = Path(path)
-    mask, meaning, _ = _decode(path, page)
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        raise fault(ValueError, f"{path}是JPEG：压缩改动了像素，里面有{len(np.unique(mask))}种值，"
+    mask, meaning, _, jpeg = _decode(path, page)
+    if jpeg:
+        raise fault(ValueError, f"{path}是JPEG压缩的：像素改动过，有{len(np.unique(mask))}种值，"
                     "分不清哪些是编号", "从原来的掩码重做，存成PNG或TIFF", "resized")
     if mask.ndim != 2 or mask.dtype.kind not in "biu":
         raise fault(ValueError, f"{path}是{mask.dtype}、形状{mask.shape}",

@@ -83,10 +83,8 @@ def _names(colours):
 # %% ../nbs/17_folders.ipynb #88333b67
 def _pixels(path, page, colour=False):
     "`(值, 调色板)`；值是`(H, W)`，有颜色的是`(H, W, 3)`。`colour`：一律变成颜色0xRRGGBB"
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        read_mask(path, page)  # 由它说清楚为什么不行
-    pixels, meaning, palette = _decode(path, page)
-    if pixels.ndim == 2 and not colour:
+    pixels, meaning, palette, jpeg = _decode(path, page)
+    if jpeg or pixels.ndim == 2 and not colour:  # JPEG不行，由它说清楚
         return read_mask(path, page), palette if meaning == "调色板" else None
     if colour and meaning == "调色板":
         pixels = palette.T[pixels]

@@ -130,7 +130,7 @@ def provenance() -> dict:  # `command`、`commit`、`versions`、`machine`
 
 # %% ../nbs/15_files.ipynb #25583fcb
 _PHOTOMETRIC = {0: "白为零", 1: "灰度", 2: "RGB", 3: "调色板"}
-_ORIENTATION = 274  # TIFF标签的编号
+_ORIENTATION = 274  # TIFF标签的编号，EXIF里也是它
 _JPEG = {6, 7, 33007, 34892}  # TIFF里JPEG的各种写法
 _MOST = 4096  # 无损压缩至多压成几分之一；比这还小，是标签坏了
 
@@ -141,6 +141,11 @@ def _planes(series):
 def _series(tiff):
     "TIFF里的各个系列，缩略图与金字塔的小图不算"
     return [s for s in tiff.series if not s.keyframe.is_reduced]
+
+def _turned(path):
+    "要旋转才能看的，怎样报"
+    return fault(ValueError, f"{path}带着方向标记，有的程序会替它旋转，有的不会",
+                 "用ImageJ打开，另存为TIFF，图像和掩码都这样做")
 
 def tiff_page(
     path: Path,  # TIFF文件，写报错用
@@ -164,8 +169,7 @@ def tiff_page(
         raise fault(ValueError, f"{path}的颜色是{name}，这里只读灰度、RGB、调色板",
                     "用ImageJ打开，另存为8位或16位的灰度或RGB的TIFF")
     if page.tags.valueof(_ORIENTATION, 1) != 1:
-        raise fault(ValueError, f"{path}带着方向标记，有的程序会替它旋转，有的不会",
-                    "用ImageJ打开，另存为TIFF，图像和掩码都这样做")
+        raise _turned(path)
     size = tiff.filehandle.size
     ends = [start + n for start, n in zip(page.dataoffsets, page.databytecounts)]
     missing = len(ends) < np.prod(page.chunked)
@@ -224,6 +228,13 @@ def _bits(path):
         head = file.read(25)
     return head[24] if head.startswith(b"\x89PNG") and len(head) == 25 else 8
 
+def _orientation(image):
+    "EXIF里的方向：1是正的，0是没写的"
+    try:
+        return image.getexif().get(_ORIENTATION, 0)
+    except Exception:  # EXIF坏了，像素还是好的
+        return 0
+
 def _decode_other(path):
     "PNG、JPEG、BMP：`(像素, 颜色的含义, 调色板, 是不是JPEG)`"
     with Image.open(path) as image:
@@ -244,6 +255,8 @@ def _decode_other(path):
             raise fault(ValueError, f"{path}是16位的RGB，PNG里的只读得出8位",
                         "另存为16位的TIFF")
         pixels = _drop_opaque(np.asarray(image))
+        if _orientation(image) not in (0, 1):
+            raise _turned(path)
         if mode == "P":
             colours = np.zeros((256, 3), np.uint8)  # 调色板里没有的号是黑的
             colours.flat[:len(image.getpalette())] = image.getpalette()

@@ -132,7 +132,8 @@ def provenance() -> dict:  # `command`、`commit`、`versions`、`machine`
 _PHOTOMETRIC = {0: "白为零", 1: "灰度", 2: "RGB", 3: "调色板"}
 _ORIENTATION = 274  # TIFF标签的编号，EXIF里也是它
 _JPEG = {6, 7, 33007, 34892}  # TIFF里JPEG的各种写法
-_MOST = 4096  # 无损压缩至多压成几分之一；比这还小，是标签坏了
+_BOUNDED = _JPEG | {1, 5, 8, 32773, 32946}  # 还有不压缩、LZW、zip、PackBits
+_MOST = 4096  # 这几种压缩压不到这么小，小过它是标签坏了；zstd等没有这样的限度
 
 def _planes(series):
     "一个系列里有几幅平面：除去高、宽、通道，其余各维相乘"
@@ -172,8 +173,9 @@ def tiff_page(
         raise _turned(path)
     size = tiff.filehandle.size
     ends = [start + n for start, n in zip(page.dataoffsets, page.databytecounts)]
-    missing = len(ends) < np.prod(page.chunked)
-    if missing or max(ends, default=0) > size or page.nbytes > _MOST * sum(page.databytecounts):
+    missing = len(ends) < np.prod(page.chunked) or max(ends, default=0) > size
+    least = page.nbytes / _MOST if page.compression in _BOUNDED else 0
+    if missing or sum(page.databytecounts) < least:
         raise fault(OSError, f"读不出{path}（标签说有{page.nbytes}字节的像素，"
                     f"文件只有{size}字节）", _DAMAGED)
     return page

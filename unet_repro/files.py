@@ -526,8 +526,9 @@ def pair_files(
     return sorted(pairs.values(), key=lambda pair: (pair[2], pair[3]))
 
 def _place(name, number):
-    "组和编号：组是子文件夹，或名字去掉末尾的数字"
+    "组和编号：组是子文件夹，或名字去掉末尾的数字；`t04_ch00`的通道不算"
     folder, _, stem = name.rpartition("/")
+    stem = re.sub(r"(?i)(\d)_ch\d+$|(\bt\d+|_t\d+)_c\d+$", r"\1\2", stem)
     digits = re.search(r"\d+$", stem)
     group = folder or stem[:digits.start() if digits else None].rstrip("-_. ") or "all"
     return group, int(digits[0]) if digits else number

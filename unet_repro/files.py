@@ -130,8 +130,10 @@ def provenance() -> dict:  # `command`、`commit`、`versions`、`machine`
 
 # %% ../nbs/15_files.ipynb #25583fcb
 _PHOTOMETRIC = {0: "白为零", 1: "灰度", 2: "RGB", 3: "调色板"}
-_ORIENTATION = 274  # TIFF标签的编号
-_MOST = 4096  # 无损压缩至多压成几分之一；比这还小，是标签坏了
+_ORIENTATION = 274  # TIFF标签的编号，EXIF里也是它
+_JPEG = {6, 7, 33007, 34892}  # TIFF里JPEG的各种写法
+_BOUNDED = _JPEG | {1, 5, 8, 32773, 32946}  # 还有不压缩、LZW、zip、PackBits
+_MOST = 4096  # 这几种压缩压不到这么小，小过它是标签坏了；zstd等没有这样的限度
 
 def _planes(series):
     "一个系列里有几幅平面：除去高、宽、通道，其余各维相乘"
@@ -140,6 +142,11 @@ def _planes(series):
 def _series(tiff):
     "TIFF里的各个系列，缩略图与金字塔的小图不算"
     return [s for s in tiff.series if not s.keyframe.is_reduced]
+
+def _turned(path):
+    "要旋转才能看的，怎样报"
+    return fault(ValueError, f"{path}带着方向标记，有的程序会替它旋转，有的不会",
+                 "用ImageJ打开，另存为TIFF，图像和掩码都这样做")
 
 def tiff_page(
     path: Path,  # TIFF文件，写报错用
@@ -158,18 +165,17 @@ def tiff_page(
         raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页，{len(series)}种大小",
                     "重新导出成一个堆栈，各页一样大", "own")
     page = series[0].keyframe
-    jpeg = page.compression == tifffile.COMPRESSION.JPEG
-    if page.photometric not in _PHOTOMETRIC and not jpeg:
+    if page.photometric not in _PHOTOMETRIC and page.compression not in _JPEG:
         name = getattr(page.photometric, "name", page.photometric)
         raise fault(ValueError, f"{path}的颜色是{name}，这里只读灰度、RGB、调色板",
                     "用ImageJ打开，另存为8位或16位的灰度或RGB的TIFF")
     if page.tags.valueof(_ORIENTATION, 1) != 1:
-        raise fault(ValueError, f"{path}带着方向标记，有的程序会替它旋转，有的不会",
-                    "用ImageJ打开，另存为TIFF，图像和掩码都这样做")
+        raise _turned(path)
     size = tiff.filehandle.size
     ends = [start + n for start, n in zip(page.dataoffsets, page.databytecounts)]
-    missing = len(ends) < np.prod(page.chunked)
-    if missing or max(ends, default=0) > size or page.nbytes > _MOST * sum(page.databytecounts):
+    missing = len(ends) < np.prod(page.chunked) or max(ends, default=0) > size
+    least = page.nbytes / _MOST if page.compression in _BOUNDED else 0
+    if missing or sum(page.databytecounts) < least:
         raise fault(OSError, f"读不出{path}（标签说有{page.nbytes}字节的像素，"
                     f"文件只有{size}字节）", _DAMAGED)
     return page
@@ -195,7 +201,7 @@ def _plane(series, number):
     return series.asarray().reshape(-1, *series.keyframe.shape)[number]
 
 def _decode_tiff(path, number):
-    "`(像素, 颜色的含义, 调色板)`；像素是`(H, W)`或`(H, W, C)`"
+    "`(像素, 颜色的含义, 调色板, 是不是JPEG压缩的)`；调色板是`(3, N)` uint8"
     with tifffile.TiffFile(path) as tiff:
         page = tiff_page(path, tiff, number)
         pixels = page.asarray() if number is None else _plane(_series(tiff)[0], number)
@@ -204,7 +210,10 @@ def _decode_tiff(path, number):
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         if page.photometric == tifffile.PHOTOMETRIC.RGB and pixels.dtype.kind == "u":
             pixels = _drop_opaque(pixels)
-        return pixels, _PHOTOMETRIC.get(page.photometric, "RGB"), page.colormap
+        palette = page.colormap  # 每种颜色16位
+        palette = None if palette is None else (palette >> 8).astype(np.uint8)
+        meaning = _PHOTOMETRIC.get(page.photometric, "RGB")
+        return pixels, meaning, palette, page.compression in _JPEG
 
 # %% ../nbs/15_files.ipynb #7cf5e451
 _FORMATS = {"PNG", "JPEG", "BMP"}
@@ -221,8 +230,15 @@ def _bits(path):
         head = file.read(25)
     return head[24] if head.startswith(b"\x89PNG") and len(head) == 25 else 8
 
+def _orientation(image):
+    "EXIF里的方向：1是正的，0是没写的"
+    try:
+        return image.getexif().get(_ORIENTATION, 0)
+    except Exception:  # EXIF坏了，像素还是好的
+        return 0
+
 def _decode_other(path):
-    "PNG、JPEG、BMP：`(像素, 颜色的含义, 调色板)`"
+    "PNG、JPEG、BMP：`(像素, 颜色的含义, 调色板, 是不是JPEG)`"
     with Image.open(path) as image:
         kind, mode = image.format, image.mode
         if kind == "TIFF":
@@ -241,16 +257,19 @@ def _decode_other(path):
             raise fault(ValueError, f"{path}是16位的RGB，PNG里的只读得出8位",
                         "另存为16位的TIFF")
         pixels = _drop_opaque(np.asarray(image))
+        if _orientation(image) not in (0, 1):
+            raise _turned(path)
         if mode == "P":
-            colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3).T
-            return pixels, "调色板", colours
+            colours = np.zeros((256, 3), np.uint8)  # 调色板里没有的号是黑的
+            colours.flat[:len(image.getpalette())] = image.getpalette()
+            return pixels, "调色板", colours.T, False
         if mode == "L" and bits < 8:
-            return pixels, bits, None
-        return pixels, "RGB" if mode[:3] == "RGB" else "灰度", None
+            return pixels, bits, None, False
+        return pixels, "RGB" if mode[:3] == "RGB" else "灰度", None, kind == "JPEG"
 
 # %% ../nbs/15_files.ipynb #6b46e8ad
 def _decode(path, number=None):
-    "一个图像文件：`(像素, 颜色的含义, 调色板)`；读不了报`OSError`或`ValueError`"
+    "一个图像文件：`(像素, 颜色的含义, 调色板, 是不是JPEG)`；读不了报`OSError`或`ValueError`"
     if path.is_symlink() and not path.exists():
         raise fault(FileNotFoundError, f"{path}是一个链接，它指着的{os.readlink(path)}不在那里",
                     "补上那个文件，或去掉这个链接")
@@ -299,7 +318,7 @@ def read_image(
 ) -> np.ndarray:  # `(H, W)`或`(H, W, 3)`，uint8或uint16
     "读一张显微图像，像素与ImageJ里看到的一样；读不了或类型不对时报`OSError`或`ValueError`"
     path = Path(path)
-    image, meaning, palette = _decode(path, page)
+    image, meaning, palette, _ = _decode(path, page)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
     if meaning == "RGB" and image.shape[2] == 4:
@@ -312,10 +331,7 @@ def read_image(
     if meaning == "白为零":
         return np.iinfo(image.dtype).max - image
     if meaning == "调色板":
-        colours = np.asarray(palette)
-        if colours.dtype == np.uint16:
-            colours = (colours >> 8).astype(np.uint8)
-        rgb = colours.T[image]
+        rgb = palette.T[image]
         grey = (rgb == rgb[..., :1]).all()
         return rgb[..., 0] if grey else rgb
     return image
@@ -332,9 +348,9 @@ def read_mask(
 ) -> np.ndarray:  # `(H, W)` int16，编号大时int32；0是背景，其余是细胞编号
     "读一张实例掩码；读不了或类型不对时报`OSError`或`ValueError`"
     path = Path(path)
-    mask, meaning, _ = _decode(path, page)
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        raise fault(ValueError, f"{path}是JPEG：压缩改动了像素，里面有{len(np.unique(mask))}种值，"
+    mask, meaning, _, jpeg = _decode(path, page)
+    if jpeg:
+        raise fault(ValueError, f"{path}是JPEG压缩的：像素改动过，有{len(np.unique(mask))}种值，"
                     "分不清哪些是编号", "从原来的掩码重做，存成PNG或TIFF", "resized")
     if mask.ndim != 2 or mask.dtype.kind not in "biu":
         raise fault(ValueError, f"{path}是{mask.dtype}、形状{mask.shape}",
@@ -510,8 +526,9 @@ def pair_files(
     return sorted(pairs.values(), key=lambda pair: (pair[2], pair[3]))
 
 def _place(name, number):
-    "组和编号：组是子文件夹，或名字去掉末尾的数字"
+    "组和编号：组是子文件夹，或名字去掉末尾的数字；`t04_ch00`的通道不算"
     folder, _, stem = name.rpartition("/")
+    stem = re.sub(r"(?i)(\d)_ch\d+$|(\bt\d+|_t\d+)_c\d+$", r"\1\2", stem)
     digits = re.search(r"\d+$", stem)
     group = folder or stem[:digits.start() if digits else None].rstrip("-_. ") or "all"
     return group, int(digits[0]) if digits else number
@@ -529,6 +546,19 @@ def count_pages(
     except Exception as e:
         raise fault(OSError, f"读不出{path}", _DAMAGED) from e
 
+def _called(words, places):
+    "叫这些名字的文件夹；不止一个，就看哪些里面有图像"
+    found = [p for p in places if p.is_dir() and re.fullmatch(f"(?i){words}", p.name)]
+    return [p for p in found if len(found) == 1 or image_files(p)] or found[:1]
+
+def _only(folders, what):
+    "只有一个，就是它；不止一个报`ValueError`"
+    if len(folders) > 1:
+        names = "、".join(folder.name for folder in folders)
+        raise fault(ValueError, f"{folders[0].parent}里的{names}都像是{what}的文件夹，不知道用哪个",
+                    "写明--images和--masks，或把不用的移到别处", "own")
+    return folders[0]
+
 def plain_layout(
     folder: Path,  # 数据集的文件夹
 ) -> list[tuple]:  # 每帧是`(图像, 掩码, 组, 编号, 标记, 页)`；都不是就是空的
@@ -537,11 +567,10 @@ def plain_layout(
         places = sorted(Path(folder).iterdir())
     except OSError as e:
         raise fault(type(e), f"读不了{folder}（{reason(e)}）", "检查路径，或改权限") from e
-    folders = [place for place in places if place.is_dir()]
-    images = [place for place in folders if re.fullmatch(f"(?i){_IMAGE_WORDS}", place.name)]
-    masks = [place for place in folders if re.fullmatch(f"(?i){_MASK_WORDS}", place.name)]
+    images, masks = (_called(words, places) for words in (_IMAGE_WORDS, _MASK_WORDS))
     if images and masks:
-        return [(*pair, None, None) for pair in pair_files(images[0], masks[0])]
+        pairs = pair_files(_only(images, "图像"), _only(masks, "掩码"))
+        return [(*pair, None, None) for pair in pairs]
     rows = []
     for volume in places:
         match = _VOLUME.fullmatch(volume.name)

@@ -31,6 +31,7 @@ class Reading:
     colours: tuple | str = ()  # 各类的颜色，第0个是背景，如`"#000000,#ff0000"`
     invert: bool = False  # 亮的是背景
     values: tuple = ()  # 第i类在文件里的值，多出的一个是“不算”；`find_own`填
+    exact: bool = False  # 只有两种值，别的值都不认，不按亮暗分；`find_own`填
 
     def __post_init__(self):
         colours = self.colours
@@ -43,6 +44,8 @@ class Reading:
             raise fault(ValueError, f"classes={self.classes!r}不对", "写连背景在内的类数，至少2")
         if len(set(self.colours)) < len(self.colours):
             raise fault(ValueError, f"颜色{_names(self.colours)}里有重复的", "一类写一种颜色")
+        if self.values:  # 补全了的
+            return
         if (self.classes or self.colours) and self.kind in ("ids", "binary", "border"):
             given = f"要分{self.classes}类" if self.classes else "写了各类的颜色"
             raise fault(ValueError, f"{given}，却读作{self.kind}",
@@ -79,25 +82,25 @@ def _names(colours):
 
 # %% ../nbs/17_folders.ipynb #88333b67
 def _pixels(path, page, colour=False):
-    "掩码的值，`(H, W)`；有颜色的是`(H, W, 3)`。`colour`：一律变成颜色0xRRGGBB"
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        return read_mask(path, page)  # 由它说清楚为什么不行
-    pixels, meaning, palette = _decode(path, page)
+    "`(值, 调色板)`；值是`(H, W)`，有颜色的是`(H, W, 3)`。`colour`：一律变成颜色0xRRGGBB"
+    pixels, meaning, palette, jpeg = _decode(path, page)
+    if jpeg or pixels.ndim == 2 and not colour:  # JPEG不行，由它说清楚
+        return read_mask(path, page), palette if meaning == "调色板" else None
     if colour and meaning == "调色板":
-        pixels = np.asarray(palette).T[pixels]
+        pixels = palette.T[pixels]
     if pixels.dtype == np.uint16 and (pixels.ndim == 3 or colour):
         raise fault(ValueError, f"{path}是16位的颜色", "掩码的颜色存成8位的PNG", "own")
     if pixels.ndim == 3:
         pixels = _over_black(pixels)
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         pixels = pixels[..., 0]
-    elif pixels.ndim == 2 and not colour:
-        return read_mask(path, page)
     if not colour:
-        return pixels
-    if pixels.ndim == 2:
-        return pixels.astype(np.int32) * 0x010101
-    return pixels.astype(np.int32) @ [0x010000, 0x000100, 0x000001]
+        return pixels, None
+    return pixels.astype(np.int32) * 0x010101 if pixels.ndim == 2 else _packed(pixels), None
+
+def _packed(colours):
+    "`(..., 3)`的颜色变成0xRRGGBB"
+    return colours.astype(np.int32) @ [0x010000, 0x000100, 0x000001]
 
 def _over_black(pixels):
     "透明的像素变成黑的；画的全是黑色，就变成白的，才看得见"
@@ -108,28 +111,59 @@ def _over_black(pixels):
     return np.where(drawn[..., None], ink, 0).astype(np.uint8)
 
 # %% ../nbs/17_folders.ipynb #d4d3d136
+_GREYS = range(0, 0x1000000, 0x010101)
+
 def _count(masks, colour):
-    "`({值: 像素数}, {值: 头一帧}, 是不是颜色)`"
+    "`({值: 像素数}, {值: 头一帧}, 是不是颜色, {调色板: 用到的(号, 颜色)})`"
     for colour in (colour, True):
-        counts, where = Counter(), {}
+        counts, where, shades = Counter(), {}, {}
         for path, page in masks:
-            pixels = _pixels(path, page, colour)
+            pixels, palette = _pixels(path, page, colour)
             if pixels.ndim == 3:  # 有一张是彩色的，全都按颜色数
                 break
-            for value, n in zip(*map(np.ndarray.tolist, np.unique(pixels, return_counts=True))):
+            values, totals = map(np.ndarray.tolist, np.unique(pixels, return_counts=True))
+            for value, n in zip(values, totals):
                 counts[value] += n
                 where.setdefault(value, at_page(path, page))
+            if palette is not None:
+                used = zip(values, _packed(palette.T[values]).tolist())
+                shades.setdefault(palette.tobytes(), set()).update(used)
         else:
-            return counts, where, colour
+            return counts, where, colour, shades
+
+def _unsure(reading, shades):
+    "调色板的号说不准：在各个文件里颜色不同；不分类的，号最小的不是背景，有一种灰比它暗"
+    pairs = set().union(*shades.values())
+    if not pairs:
+        return False
+    numbers, colours = map(set, zip(*pairs))
+    if reading.classes:
+        return len(shades) > 1 and not len(numbers) == len(colours) == len(pairs)
+    darkest = min(pairs, key=lambda pair: (sum(pair[1].to_bytes(3, "big")), pair[0]))
+    inverted = darkest[0] > min(numbers) and darkest[1] in _GREYS
+    return inverted or len(shades) > 1 and len(pairs) > len(colours)
+
+def _settle_two(reading, values):
+    "两种值，暗的在前；没有写明binary，就不按亮暗分"
+    kind = "border" if reading.kind == "border" else "binary"
+    ends = min(values), max(values)
+    return replace(reading, kind=kind, values=ends, exact=reading.kind != "binary")
 
 def _settle(reading, masks):
     "看过全部掩码，把读法补全：`kind`不再是auto，`values`填好"
     if reading.values:
         return reading
-    counts, where, coloured = _count(masks, bool(reading.colours) or reading.kind == "colours")
+    named = bool(reading.colours) or reading.kind == "colours"
+    counts, where, coloured, shades = _count(masks, named)
     if reading.colours:
         _check_named(reading.colours, counts, where)
         return replace(reading, kind="colours", values=reading.colours)
+    two = reading.kind == "binary" or reading.kind in ("auto", "border") and len(counts) == 2
+    if (two or reading.classes) and _unsure(reading, shades):
+        counts, where, coloured, _ = _count(masks, True)
+        grey = len(counts) > 1 and all(value in _GREYS for value in counts)
+        if grey and not reading.classes and (len(counts) == 2 or reading.kind == "binary"):
+            return replace(_settle_two(reading, counts), colours=(min(counts), max(counts)))
     values = sorted(counts)
     if coloured and (reading.invert or reading.kind not in ("auto", "classes", "colours")):
         raise fault(ValueError, f"掩码是彩色的，如{at_page(*masks[0])}，"
@@ -143,9 +177,8 @@ def _settle(reading, masks):
         raise fault(ValueError, f"掩码里有{len(values)}种值，最大才{values[-1]}，像是编号，"
                     "不分亮暗",
                     "去掉kind=\"binary\"：大于0的就是前景，每个编号一个细胞", "mask255")
-    if reading.kind == "binary" or reading.kind in ("auto", "border") and len(values) == 2:
-        kind = "border" if reading.kind == "border" else "binary"
-        return replace(reading, kind=kind, values=(values[0], values[-1]))
+    if two:
+        return _settle_two(reading, values)
     if reading.invert:
         raise fault(ValueError, f"掩码里有{len(values)}种值，说不出颠倒过来是什么",
                     "颠倒只对两种值的掩码；值不止两种，用kind=\"binary\"只分亮暗")
@@ -244,6 +277,10 @@ def border_classes(
     near = ndimage.grey_dilation(ids, (7, 7)) != ndimage.grey_erosion(ids, (7, 7))
     return (ids > 0) * (1 + near)
 
+def _blobs(bright, reading):
+    "前景的每一块一个编号"
+    return _compact(ndimage.label(bright != reading.invert)[0])
+
 def read_labels(
     path: Path,  # 掩码文件
     reading: Reading,  # 补全了的读法，即`find_own`给的帧带着的
@@ -255,26 +292,28 @@ def read_labels(
     if reading.kind == "border":
         cells = replace(reading, kind="binary" if reading.values else "ids")
         return _compact(border_classes(read_labels(path, cells, page)))
-    pixels = _pixels(path, page, reading.kind == "colours")
+    coloured = bool(reading.colours) or reading.kind == "colours"
+    pixels, _ = _pixels(path, page, coloured)
     if pixels.ndim == 3:
         raise fault(ValueError, f"{at_page(path, page)}有颜色，别的掩码却没有",
                     "统一成一种写法", "own")
-    if reading.kind == "binary":
-        bright = pixels > sum(reading.values) / 2
-        return _compact(ndimage.label(bright != reading.invert)[0])
+    if reading.kind == "binary" and not reading.exact:
+        return _blobs(pixels > sum(reading.values) / 2, reading)
     order = np.argsort(reading.values)
     values = np.array(reading.values)[order]
     place = np.searchsorted(values, pixels).clip(max=len(values) - 1)
     unknown = pixels[values[place] != pixels]
     if len(unknown):
         odd, count = Counter(unknown.tolist()).most_common(1)[0]
-        coloured = reading.kind == "colours"
         value = _names([odd]) if coloured else odd
+        known = _names(values) if coloured else "、".join(map(str, values))
+        cure = "训练和测试的掩码用同一种写法" if reading.exact else "添上它，或改掩码"
         raise fault(ValueError, f"{at_page(path, page)}里有{count}个像素是{value}，"
-                    "没有说过它是哪一类",
-                    f"说过的是{_names(values) if coloured else '、'.join(map(str, values))}；"
-                    "添上它，或改掩码（抗锯齿、有损压缩会造出新的值）", "classes")
+                    "没有说过它是哪一类", f"说过的是{known}；{cure}"
+                    "（抗锯齿、有损压缩会造出新的值）", "own" if reading.exact else "classes")
     labels = order[place]
+    if reading.kind == "binary":
+        return _blobs(labels == 1, reading)
     if reading.kind == "classes":
         labels = np.where(labels < reading.classes, labels, -1)
     return _compact(labels)
@@ -339,28 +378,28 @@ def describe(
     reading = frames[0].reading
     foreground = f"前景占{np.mean([(mask > 0).mean() for mask in masks]):.1%}"
     text = f"{len(masks)}张掩码，读作{_WAYS[reading.kind]}："
+    coloured = bool(reading.colours) or reading.kind == "colours"
+    palette = not coloured and _decode(frames[0].mask, frames[0].page)[1] == "调色板"
+    numbered = "；掩码是调色板的，取的是号，不是颜色" if palette else ""
     if reading.kind == "ids":
         top = max(mask.max() for mask in masks)
-        text += f"编号最大{top}，{foreground}"
-        if _decode(frames[0].mask, frames[0].page)[1] == "调色板":
-            text += f"；掩码是调色板的，取的是号；一种颜色一类的，写classes={top + 1}"
-        return text
+        more = f"；一种颜色一类的，写classes={top + 1}" if palette else ""
+        return f"{text}编号最大{top}，{foreground}{numbered}{more}"
     values, number = reading.values, reading.kinds
+    shown = [_names([value]) for value in values] if coloured else values
     if reading.kind == "binary":
-        back, front = reversed(values) if reading.invert else values
-        return f"{text}{back}是背景，{front}是前景，连通的一块算一个细胞，{foreground}"
+        back, front = reversed(shown) if reading.invert else shown
+        return f"{text}{back}是背景，{front}是前景，连通的一块算一个细胞，{foreground}{numbered}"
     counts = sum(np.bincount(mask[mask >= 0], minlength=number) for mask in masks)
     shares = counts / counts.sum()
-    names = BORDER_NAMES if reading.kind == "border" else values[:number]
-    if reading.kind == "colours":
-        names = [_names([value]) for value in values]
+    names = BORDER_NAMES if reading.kind == "border" else shown[:number]
     parts = [f"{name}是第{k}类（{share:.1%}）"
              for k, (name, share) in enumerate(zip(names, shares))]
     missing = [k for k in range(number) if not shares[k]]
     never = f"；第{'、'.join(map(str, missing))}类一次也没有出现" if missing else ""
     void = sum((mask < 0).sum() for mask in masks) if len(values) > number else 0
     ignored = f"；{values[-1]}是不算的像素（{void}个），训练和打分都不看" if void else ""
-    return text + "，".join(parts) + never + ignored
+    return text + "，".join(parts) + never + ignored + numbered
 
 
 # %% ../nbs/17_folders.ipynb #14660c66

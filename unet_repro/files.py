@@ -361,7 +361,7 @@ def read_mask(
                     "背景写0，细胞从1编起", "own")
     if isinstance(meaning, int):  # 位数少的PNG，`Pillow`放大过
         mask = mask // (255 // (2**meaning - 1))
-    if mask.size and mask.max() > np.iinfo(np.int32).max:  # 号码太大，重新编
+    if mask.size and mask.max() > 2**24:  # 号码太大，形变时float32分不清，重新编
         numbers = np.unique(np.append(mask, 0), return_inverse=True)[1]
         mask = numbers[:-1].reshape(mask.shape)
     return _compact(mask)

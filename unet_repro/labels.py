@@ -553,10 +553,6 @@ def _class_numbers(pairs, names, background):
                             "在标注软件里给它起名，或不写--classes，按一个个物体导入")
             if shape.name != background and not _is_background(shape.name):
                 used.setdefault(shape.name, sheet.file)
-    for name, file in used.items():
-        if re.search("[,，、]", name):
-            raise fault(ValueError, f"{file}里的类名{name!r}有逗号或顿号，classes.txt会把它拆开",
-                        "在标注软件里改标签")
     if names is None:
         names = sorted(used)
     names = [name for name in names if name != background and not _is_background(name)]
@@ -577,12 +573,12 @@ def _numbers(sheet, classes):
 
 def _check_image(image, sheet):
     "图像的`(高, 宽)`；与标注时不一样、带着方向标记、在几页上的报`ValueError`"
-    size = read_image(image).shape[:2]
     with Image.open(image) as picture:
         turned = picture.getexif().get(274, 1) != 1
     if turned:
         raise fault(ValueError, f"{image}带着方向标记，标注软件会替它旋转，这里不会",
                     "用看图软件旋转、另存一次，再标注")
+    size = read_image(image).shape[:2]
     drawn = [shape.runs["size"] for shape in sheet.shapes if shape.runs is not None]
     for noted in [sheet.size, *drawn]:
         if noted in (size, (None, None)):

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PAPER', 'TUTORIAL', 'OURS', 'RECIPES', 'ElasticDeform', 'GreyJitter', 'border_weight_map', 'WeightedCrossEntropy',
            'field_border', 'ignore_unlabelled', 'separate_touching', 'WithWeights', 'AddNeighbours', 'ClippedSGD',
-           'WarmAdam', 'quiet_head', 'Recipe', 'make_transforms', 'paper_transforms', 'fit_window', 'start_from',
-           'prepare', 'paper_recipe', 'tutorial_recipe']
+           'quiet_head', 'Recipe', 'make_transforms', 'paper_transforms', 'fit_window', 'start_from', 'prepare',
+           'paper_recipe', 'tutorial_recipe']
 
 # %% ../nbs/04_recipe.ipynb #0dbbc95a
 #| code-fold: true
@@ -326,28 +326,6 @@ class ClippedSGD(torch.optim.SGD):
         super().step()
         return loss
 
-class WarmAdam(torch.optim.Adam):
-    "先预热的Adam：头warmup步的学习率由小到大，再照lr走；论文没有，我们的配方用它"
-    def __init__(self,
-        params,  # 要训练的参数
-        lr: float = 1e-3,  # 预热以后的学习率
-        warmup: int = 150,  # 预热几步
-    ):
-        _number("warmup", warmup, 1)
-        super().__init__(params, lr=lr)
-        self.warmup = warmup
-
-    def step(self, closure=None):
-        "照走过的步数打折，走一步"
-        done = next((int(state["step"]) for state in self.state.values()), 0)
-        full = [group["lr"] for group in self.param_groups]
-        for group, lr in zip(self.param_groups, full):
-            group["lr"] = lr * min(1, (done + 1) / self.warmup)
-        loss = super().step(closure)
-        for group, lr in zip(self.param_groups, full):
-            group["lr"] = lr
-        return loss
-
 def quiet_head(
     model: UNet,  # 就地修改输出层
     share: float | np.ndarray,  # 前景占几成，在(0, 1)里；多类的是每类占几成
@@ -408,7 +386,7 @@ PAPER = Recipe(
 TUTORIAL = Recipe(flips=(v2.RandomHorizontalFlip, v2.RandomVerticalFlip))
 OURS = replace(
     TUTORIAL, sigma=0, degrees=180, scale=0.15, neighbours=3, w0=10, margin=None, radius=40,
-    loss=WeightedCrossEntropy, optimizer=WarmAdam, decay=True)
+    loss=WeightedCrossEntropy, optimizer=torch.optim.RAdam, decay=True)
 RECIPES = {"tutorial": TUTORIAL, "paper": PAPER, "ours": OURS}
 
 # %% ../nbs/04_recipe.ipynb #987ee0e4

@@ -114,7 +114,7 @@ ABLATIONS = {  # 名字：论文的配方换掉什么；各是什么，见08章
 }
 OURS_ABLATIONS = {  # 我们的配方换掉、去掉一样
     "start": {},
-    "no_warmup": dict(optimizer=torch.optim.Adam),
+    "adam": dict(optimizer=torch.optim.Adam),
     "no_neighbours": dict(neighbours=0),
     "no_border": dict(w0=0),
     "no_scale": dict(scale=0),
@@ -177,7 +177,7 @@ def all_runs():
     for seed, data, way in product((0, 1), (U373, HELA, EM), (0, 1)):
         add(seed, 16, "ours", data.protocols[way], None, BUDGET[16], data)
     for seed, data, way in product((0, 1), (U373, HELA), (0, 1)):
-        add(seed, 16, "ours", data.protocols[way], "no_warmup", BUDGET[16], data)
+        add(seed, 16, "ours", data.protocols[way], "adam", BUDGET[16], data)
     for seed, way in product((0, 1), (0, 1)):  # 边界项值多少，步数与主表一样
         add(seed, 16, "ours", HELA.protocols[way], "no_border", BUDGET[16], HELA)
     for seed in (0, 1):
@@ -185,7 +185,7 @@ def all_runs():
     for protocol in ("01to02", "02to01"):  # 前三个种子没有试别的切法
         add(3, 16, "tutorial", protocol, budget=BUDGET[16])
     for change, seed in product(OURS_ABLATIONS, (0, 1)):
-        if change != "no_warmup":
+        if change != "adam":
             add(seed, 16, "ours", "01to02", change)
     for data, recipe, way in product(DATA.values(), RECIPES, (0, 1)):  # 宽一倍的
         add(0, 32, recipe, data.protocols[way], None, BUDGET[32], data)

@@ -118,7 +118,7 @@ def _raster(shape, size):
 
 def draw_shapes(
     shapes: list[Shape],  # 形状，后画的在上
-    numbers: list[int],  # 各写什么号，0到65535
+    numbers: list[int],  # 各写什么编号，0到65535
     size: tuple[int, int],  # 图像的`(高, 宽)`
 ) -> tuple[np.ndarray, Counter]:  # `(高, 宽)` uint16；几个压住了别的、被盖住、裁掉、丢了
     "把形状画成掩码"
@@ -245,6 +245,7 @@ def _read_imagej(file):
 # %% ../nbs/10_own.ipynb #2dfb7df2
 def _unpack_counts(text):
     "COCO的压缩字符串变成个数"
+    # 字符减48得6位：低5位是数的一段，第6位说后面还有没有；第四个数起，记的是与前面第二个数之差
     counts, value, shift = [], 0, 0
     for bits in (code - 48 for code in text.encode()):
         value |= (bits & 31) << shift
@@ -540,7 +541,7 @@ def _match(sheets, images):
 
 # %% ../nbs/10_own.ipynb #bfe6fdcd
 def _class_numbers(pairs, names, background):
-    "`{类名: 号码}`，背景是0；没有标签、不在names里的报`ValueError`"
+    "`{类名: 编号}`，背景是0；没有标签、不在names里的报`ValueError`"
     drawn = [shape.name for sheet in pairs.values() for shape in sheet.shapes]
     zeros = [name for name in [*(names or ()), *drawn]
              if _is_background(name) and name != _BACKGROUND[0]]
@@ -563,7 +564,7 @@ def _class_numbers(pairs, names, background):
     return {background: 0} | {name: number for number, name in enumerate(names, 1)}
 
 def _numbers(sheet, classes):
-    "各个形状写什么号"
+    "各个形状写什么编号"
     if classes:
         return [classes.get(shape.name, 0) for shape in sheet.shapes]
     numbers = []
@@ -613,7 +614,7 @@ class LabelReport:
     empty: int = 0  # 几张图像有标注文件、没有形状，掩码全是0
     unlabelled: list = field(default_factory=list)  # 没有标注的图像，没有写
     skipped: int = 0  # 几个隐藏的、系统的文件，没有看
-    classes: dict = field(default_factory=dict)  # `{类名: 号码}`；按物体导入是空的
+    classes: dict = field(default_factory=dict)  # `{类名: 编号}`；按物体导入是空的
     strays: list = field(default_factory=list)  # 名字不是图像的.roi，画在旁边那一张上
     left: dict = field(default_factory=dict)  # QuPath外面各层的几个没有收，`{层: 个数}`
 
@@ -672,7 +673,7 @@ def import_labels(
     source: Path,  # 标注文件，或装着标注和图像的文件夹
     out: Path,  # 写到哪里：`images/`、`masks/`；已经有了报`FileExistsError`
     kind: Literal["instances", "classes"] = "instances",  # 一个形状一个编号，还是一个标签一类
-    names: list[str] | None = None,  # 类名，按号码从1起；`None`按名字排序
+    names: list[str] | None = None,  # 类名，按编号从1起；`None`按名字排序
     background: str | None = None,  # 第0类的名字；`None`照标签里写的
 ) -> LabelReport:  # 导入了什么
     "把标注软件的形状画成掩码；有一处不对就报错，什么也不写"

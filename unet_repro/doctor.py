@@ -219,14 +219,14 @@ def _suspicion(name, masks):
     if 2 * sum(map(_is_inverted, masks)) > len(masks):
         return Finding(f"{name}的掩码像是颠倒了：前景占{share:.0%}，连成一片，0却是一个个圆块",
                        "0要是背景：加上--invert（写了的，去掉它），或把0与非0对换，"
-                       "再给每个细胞一个编号", "zero")
+                       "再给每个细胞一个编号", "own")
     ids = [np.unique(mask[mask > 0]) for mask in masks]
     parts = [_parts_per_id(mask) for mask in masks]
     one = sum(len(i) == 1 and (i[0] == 255 or n[0] > 1) for i, n in zip(ids, parts))
     walled = 2 * sum(map(_is_walled, masks)) > len(masks)  # 电镜：一块就是一个细胞
     if 2 * one > len(masks) and not walled:
         return Finding(f"{name}的掩码只分前景和背景（{one}张各只有一个编号）：能训练，"
-                       "但挨着的细胞分不开，SEG没有意义",
+                       "但挨着的细胞分不开，打不出SEG",
                        "给每个细胞一个编号，可以用连通域", "mask255")
     if 2 * sum(map(_is_void, masks)) > len(masks):
         return Finding(f"{name}的掩码里，255是别的编号四周的一道窄边，会被当成细胞",

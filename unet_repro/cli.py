@@ -956,7 +956,7 @@ def unet_evaluate(
 
 # %% ../nbs/07_cli.ipynb #fd8dcd61
 def _expand(path):
-    "文件、文件夹、通配符展开成`(图像, 落下的)`：文件夹只看这一层，子文件夹算落下；藏着的不算"
+    "文件、文件夹、通配符展开成`(图像, 没有用上的)`：文件夹只看这一层，子文件夹没有用上；藏着的不算"
     if path.is_dir():
         found = sorted(path.iterdir())
     elif path.exists():
@@ -972,7 +972,7 @@ def _expand(path):
     return images, left
 
 def _find_images(paths, out):
-    "`(全部图像, 落下的)`；没有图像报`FileNotFoundError`，重名或结果会混进去报`ValueError`"
+    "`(全部图像, 没有用上的)`；没有图像报`FileNotFoundError`，重名或结果会混进去报`ValueError`"
     files, left = {}, []
     for path in map(Path, paths):
         found, others = _expand(path)
@@ -1133,7 +1133,7 @@ def unet_predict(
     out.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=out).close()  # 写不进去，现在就说
     if left and state.is_main_process:
-        print(f"注意：落下{len(left)}个文件或子文件夹，如{left[0]}：只取这一层的"
+        print(f"注意：没有用上{len(left)}个文件或子文件夹，如{left[0]}：只取这一层的"
               "TIFF、PNG、JPEG、BMP")
     maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), **options)
     failed, skipped, redone, said = [], 0, 0, {}

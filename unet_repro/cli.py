@@ -225,7 +225,7 @@ class Source:
     data: str = "PhC-C2DH-U373"  # 数据集的名字或文件夹
     images: str = None  # 自己的图像在哪个文件夹；写了它就不看--data
     masks: str = None  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary", "border"] = "auto"  # 编号、亮暗、边界单列一类，或自己看
+    kind: Literal["auto", "ids", "binary", "border"] = "auto"  # 编号、亮暗、边界单列一类，或自动
     classes: str = None  # 掩码里是类别：连背景共几类，或各类的名字，如背景,细胞,碎屑；或classes.txt
     colours: str = None  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False  # 掩码里亮的是背景
@@ -325,7 +325,7 @@ def unet_data(
     seed: int = 0,  # 合成数据的随机种子
     images: str = None,  # 自己的图像在哪个文件夹（check）
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自己看
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自动
     classes: str = None,  # 掩码里是类别：几类，或各类的名字；导入时写auto，或名字，先写background
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
@@ -371,7 +371,7 @@ def unet_doctor(
     model: str = None,  # 模型文件夹，或训练写出的文件夹，如runs/train；不写就只看数据
     images: str = None,  # 自己的图像在哪个文件夹
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自己看
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自动
     classes: str = None,  # 掩码里是类别：几类，或各类的名字
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
@@ -864,6 +864,10 @@ def _check_masks(frames):
         masks.append(mask)
     return masks
 
+def _cuts_text(cuts):
+    "切细胞用的几个数"
+    return "，".join(f"{name}={value:g}" for name, value in cuts.items())
+
 def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     "预测留出的帧，打分，写进结果的文件夹"
     place = PartialState(cpu=not torch.accelerator.is_available()).device
@@ -898,7 +902,7 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
         found, truths, called = _predict_frames(network, frames, res, cuts, keep)
         scores = score_frames(found, truths, called, border=border)
     if not names:
-        print("，".join(f"{name}={value:g}" for name, value in cuts.items()))
+        print(_cuts_text(cuts))
         print(scores_text(scores))
     about = dict(model=model.name, weights=_weights_hash(network), held_out=held)
     _write_json(scores | cuts | about | provenance(), res / "scores.json")
@@ -913,7 +917,7 @@ def unet_evaluate(
     test_seq: str = None,  # 给哪一段录像、哪一组打分；不写就用训练时留出的
     images: str = None,  # 自己的图像在哪个文件夹
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自己看
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自动
     classes: str = None,  # 掩码里是类别：几类，或各类的名字
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
@@ -952,31 +956,30 @@ def unet_evaluate(
 
 # %% ../nbs/07_cli.ipynb #fd8dcd61
 def _expand(path):
-    "文件、文件夹、通配符展开成`(图像, 落下的文件)`：文件夹只取这一层；藏着的都不算"
+    "文件、文件夹、通配符展开成`(图像, 没有用上的)`：文件夹只看这一层，子文件夹没有用上；藏着的不算"
     if path.is_dir():
-        found = sorted(path.rglob("*"))
+        found = sorted(path.iterdir())
     elif path.exists():
         found = [path]
     else:
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))
     images, left = [], []
     for file in found:
-        below = file.parts[len(path.parts):] if path.is_dir() else ()
-        if is_image(file) and not file.is_dir() and len(below) < 2:
+        if is_image(file) and not file.is_dir():
             images.append(file)
-        elif file.is_file() and not any(part[0] == "." for part in (*below, file.name)):
+        elif file.name[0] != "." and (file.is_file() or path.is_dir()):
             left.append(file)
     return images, left
 
 def _find_images(paths, out):
-    "`(全部图像, 落下的文件)`；没有图像报`FileNotFoundError`，重名或结果会混进去报`ValueError`"
+    "`(全部图像, 没有用上的)`；没有图像报`FileNotFoundError`，重名或结果会混进去报`ValueError`"
     files, left = {}, []
     for path in map(Path, paths):
         found, others = _expand(path)
         left += [file for file in others if not file.resolve().is_relative_to(out.resolve())]
         if not found:
-            raise fault(FileNotFoundError, f"{path}没有找到图像（.tif、.png、.jpg、.bmp）",
-                        "检查路径；通配符要加引号，如'images/*.tif'")
+            raise fault(FileNotFoundError, f"{path}没有找到图像（TIFF、PNG、JPEG、BMP）",
+                        '检查路径，文件夹只看这一层；通配符要加引号，如"images/*.tif"')
         for file in found:
             if file.parent.resolve() == out.resolve():
                 raise fault(ValueError, f"图像就在{out}里，结果会和它们混在一起",
@@ -984,7 +987,7 @@ def _find_images(paths, out):
             if files.setdefault(file.stem, file).resolve() != file.resolve():
                 raise fault(ValueError, f"{files[file.stem]}与{file}的结果会重名",
                             "分两次预测，写到两个文件夹")
-    return list(files.values()), sorted(set(left) - set(files.values()))
+    return list(files.values()), sorted(set(left) - {*files.values(), *map(Path, paths)})
 
 def _hash(*files):
     "几个文件的内容合起来的指纹"
@@ -1054,8 +1057,8 @@ def _predict_one(model, file, out, maker, **options):
         raise fault(ValueError, f"同时有另一个unet_predict在{out}里写{label.name}",
                     "等它做完，换一个--out再来")
 
-def _finish(done, out, maker, skipped, redone):
-    "合成总表，说一声做了什么"
+def _finish(done, out, maker, cuts, skipped, redone):
+    "合成总表，说一声做了什么，用的什么切法"
     if skipped:
         print(f"跳过{skipped}张：同一个模型、同样的选项已经做过")
     if redone:
@@ -1065,7 +1068,8 @@ def _finish(done, out, maker, skipped, redone):
         if others:
             print(f"cells.csv里没有另外{others}张：不是这个模型、这样的选项做的")
     if done:
-        print(f"{len(done)}张的结果在{out}；打开看：{out / f'{done[0].stem}_overlay.png'}")
+        print(f"{len(done)}张的结果在{out}（{_cuts_text(cuts)}）；"
+              f"打开看：{out / f'{done[0].stem}_overlay.png'}")
 
 def _check_class(network, cell_class):
     "第几类是细胞，写得对不对"
@@ -1124,11 +1128,13 @@ def unet_predict(
     _check_class(network, cell_class)
     options = dict(average=average, cell_class=cell_class, rois=rois,
                    write_probability=probability)
-    options |= cutting(network, threshold=threshold, neck=neck, min_size=min_size)
+    cuts = cutting(network, threshold=threshold, neck=neck, min_size=min_size)
+    options |= cuts
     out.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=out).close()  # 写不进去，现在就说
     if left and state.is_main_process:
-        print(f"注意：落下{len(left)}个文件，如{left[0]}：只取这一层的.tif、.png、.jpg、.bmp")
+        print(f"注意：没有用上{len(left)}个文件或子文件夹，如{left[0]}：只取这一层的"
+              "TIFF、PNG、JPEG、BMP")
     maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), **options)
     failed, skipped, redone, said = [], 0, 0, {}
     mine = files[state.process_index::state.num_processes]
@@ -1154,7 +1160,7 @@ def unet_predict(
     state.wait_for_everyone()
     if state.is_main_process:
         done = [file for file in files if str(file) not in failed]
-        _finish(done, out, maker, *(sum(column) for column in zip(*counts)))
+        _finish(done, out, maker, cuts, *(sum(column) for column in zip(*counts)))
     state.destroy_process_group()
     if failed:
         sys.exit(f"{len(failed)}张没做成" if state.is_main_process else 1)

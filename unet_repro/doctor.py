@@ -19,6 +19,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 from ._modidx import d as _index
+from .classes import check_classes
 from .data import SegmentationDataset, _numbered, find_frames
 from .evaluate import count_errors, iou, match_objects, rand_info
 from .files import (
@@ -81,8 +82,10 @@ class DatasetReport:
             lines += [f"    {name}：{value}" for name, value in row.items() if name != "seq"]
         lines += [f"  留意：{note}" for note in self.notes]
         lines += [f"  问题：{problem}" for problem in self.problems]
-        count = len(self.problems)
-        return "\n".join([*lines, f"  共{count}个问题" if count else "  没有发现问题"])
+        end = "没有必须改的" if self.notes else "没有发现问题"
+        if self.problems:
+            end = f"共{len(self.problems)}个问题"
+        return "\n".join([*lines, f"  {end}"])
 
 def _attempt(action, report):
     "做一件事；做不了就记进报告，返回None"
@@ -216,14 +219,14 @@ def _suspicion(name, masks):
     if 2 * sum(map(_is_inverted, masks)) > len(masks):
         return Finding(f"{name}的掩码像是颠倒了：前景占{share:.0%}，连成一片，0却是一个个圆块",
                        "0要是背景：加上--invert（写了的，去掉它），或把0与非0对换，"
-                       "再给每个细胞一个编号", "zero")
+                       "再给每个细胞一个编号", "own")
     ids = [np.unique(mask[mask > 0]) for mask in masks]
     parts = [_parts_per_id(mask) for mask in masks]
     one = sum(len(i) == 1 and (i[0] == 255 or n[0] > 1) for i, n in zip(ids, parts))
     walled = 2 * sum(map(_is_walled, masks)) > len(masks)  # 电镜：一块就是一个细胞
     if 2 * one > len(masks) and not walled:
         return Finding(f"{name}的掩码只分前景和背景（{one}张各只有一个编号）：能训练，"
-                       "但挨着的细胞分不开，SEG没有意义",
+                       "但挨着的细胞分不开，打不出SEG",
                        "给每个细胞一个编号，可以用连通域", "mask255")
     if 2 * sum(map(_is_void, masks)) > len(masks):
         return Finding(f"{name}的掩码里，255是别的编号四周的一道窄边，会被当成细胞",
@@ -304,7 +307,7 @@ def _check_marks(seq, files, masks, report):
 
 # %% ../nbs/09_faq.ipynb #aca7d0d9
 def _check_sequence(seq, files, report, hints):
-    "检查一段录像，结果记进报告，掩码可疑的记进hints；返回出现过的编号"
+    "检查一段录像，结果记进报告，掩码可疑的记进hints"
     images, masks = _read_group(files, report)
     _check_pairs(files, images, masks, report)
     pairs = [n for n in masks if n in images and images[n].shape[:2] == masks[n].shape]
@@ -327,7 +330,6 @@ def _check_sequence(seq, files, report, hints):
         "没有掩码的帧": len(files["image"].keys() - files["mask"].keys()),
         "没有图像的掩码": len(files["mask"].keys() - files["image"].keys()),
         "前景占比": f"{share:.1%}", "未标注的TRA细胞": missed})
-    return {int(i) for mask in masks.values() for i in np.unique(mask)}
 
 # %% ../nbs/09_faq.ipynb #ab494ac5
 def check_dataset(
@@ -341,17 +343,22 @@ def check_dataset(
         report = DatasetReport(Path(data))
         groups, frames = _look(report)
     hints = []  # 各组说的常是同一句，并成一句
-    seen = {seq: _check_sequence(seq, files, report, hints) for seq, files in groups.items()}
+    for seq, files in groups.items():
+        _check_sequence(seq, files, report, hints)
     report.notes[:0] = _alike(hints)
-    _check_groups(seen, frames, report)
+    _check_alone(groups, frames, report)
     if not report.problems:
         _attempt(lambda: _open_all(frames or find_frames(data)), report)
     return report
 
 def _open_all(frames):
-    "像训练那样打开一遍；最小的图像放不放得下一个窗口"
-    dataset = SegmentationDataset(frames, lambda *pair: pair)
+    "像训练那样打开一遍：最小的图像放不放得下一个窗口，各类是不是都有"
+    dataset, classes = SegmentationDataset(frames, lambda *pair: pair), _classes(frames)
     _fit_all(dataset, [mask.shape for mask in dataset.masks], TUTORIAL.window)
+    absent = check_classes(dataset, classes) if classes else None
+    if absent:
+        raise fault(ValueError, absent, "类别数写成实际有的几类，或检查掩码；"
+                    "从见过它的模型起步（--start）就不用改", "classes")
 
 def _look(report):
     "文件夹里的各组文件，和一列帧；挑战赛的摆法要看配不上的，就没有帧"
@@ -373,27 +380,24 @@ def _look(report):
     return groups or {}, frames
 
 def _classes(frames):
-    "读作类别的帧，各类的编号；不分类就是空的"
+    "读作类别的帧，连背景分几类；不分类是0"
     reading = getattr(frames[0], "reading", None) if frames else None
-    return set(range(reading.kinds)) if reading else set()
+    return reading.kinds if reading else 0
 
-def _check_groups(seen, frames, report):
-    "各组合起来看：够不够划分，类别是不是都出现过"
-    if len(seen) == 1:
-        seq = next(iter(seen))
-        try:
-            split_frames(frames or find_frames(report.folder))
-        except (OSError, ValueError) as error:
-            report.problems.append(Finding.of(error))
-        if not frames:
-            report.notes.append(Finding(
-                f"只有一段{seq}，没有另一段可以测试", "unet_train把最后的两成留作测试，中间空几帧；"
-                "有别的录像，放成02，测得才公平", "own"))
-    never = _classes(frames) - set().union(*seen.values())
-    if never and seen:
-        names = "、".join(str(k) for k in sorted(never))
-        report.notes.append(Finding(f"第{names}类在掩码里一次也没有出现", "改classes；或补上有它的"
-                                    "图像：没有见过的类，学不会，IoU也算不出来", "classes"))
+def _check_alone(groups, frames, report):
+    "只有一组的，够不够划分"
+    if len(groups) != 1:
+        return
+    seq = next(iter(groups))
+    try:
+        split_frames(frames or find_frames(report.folder))
+    except (OSError, ValueError) as error:
+        report.problems.append(Finding.of(error))
+    if not frames:
+        report.notes.append(Finding(
+            f"只有一段{seq}，没有另一段可以测试", "unet_train把最后的两成留作测试，中间空几帧；"
+            "有别的录像，放成02，测得才公平", "own"))
+
 
 # %% ../nbs/09_faq.ipynb #01c4d940
 def _find(data):

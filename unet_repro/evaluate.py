@@ -245,6 +245,8 @@ def valid_pixels(
     return valid & ~(np.isin(pred, match[hit]) & near & (truth == 0))
 
 # %% ../nbs/06_evaluate.ipynb #09c97e7f
+_ERRORS = "NS", "FN", "FP", "markers"
+
 def _score_frame(pred, truth, markers, border, radius):
     "一帧的成绩：truth或markers没有就是None"
     row = dict(SEG=None, jaccard={}, pixels=[0, 0, 0], iou=None, dice=None, DET=None)
@@ -256,25 +258,25 @@ def _score_frame(pred, truth, markers, border, radius):
         valid = valid_pixels(pred, truth, markers, border, radius)
         row["pixels"] = _count_pixels(pred, truth, valid).tolist()
         row["iou"], row["dice"] = iou_and_dice(np.array(row["pixels"]))
-    errors = Counter()
+    errors = dict.fromkeys(_ERRORS)
     if markers is not None:
         errors = count_errors(pred, markers, border)
     if errors["markers"]:
         row["DET"] = _det(errors)
-    return row | {k: errors[k] for k in ("NS", "FN", "FP", "markers")}
+    return row | {k: errors[k] for k in _ERRORS}
 
 # %% ../nbs/06_evaluate.ipynb #4d152ec6
 def _total(frames):
     "各帧的成绩汇总成一份"
     scores = [j for f in frames for j in f["jaccard"].values()]
-    errors = Counter()
-    for f in frames:
-        errors.update({k: f[k] for k in ("NS", "FN", "FP", "markers")})
+    errors, marked = dict.fromkeys(_ERRORS), [f for f in frames if f["markers"] is not None]
+    for k in _ERRORS if marked else ():
+        errors[k] = sum(f[k] for f in marked)
     pixels = np.sum([f["pixels"] for f in frames], axis=0)
     total = dict(zip(("iou", "dice"), iou_and_dice(pixels)))
     total["SEG"] = float(np.mean(scores)) if scores else None
     total["DET"] = _det(errors) if errors["markers"] else None
-    return total | dict(errors) | dict(objects=len(scores))
+    return total | errors | dict(objects=len(scores))
 
 def score_frames(
     labels: list,  # 结果的标签图`(高, 宽)`，一帧一张；可以是生成器
@@ -354,18 +356,22 @@ def _columns(text):
 
 def scores_text(
     scores: dict,  # `score_frames`或`score_folder`的成绩
-) -> str:  # 表：有真相的帧各一行，最后一行是汇总
-    "把成绩排成一张表，列宽随内容"
-    measures, errors = ("SEG", "iou", "dice", "DET"), ("NS", "FN", "FP", "markers")
+) -> str:  # 表：有真相的帧各一行，all是汇总
+    "把成绩排成一张表，列宽随内容；没有量的是“–”，没有列出的帧在末尾说"
+    forms = dict.fromkeys(("SEG", "iou", "dice", "DET"), ".4f") | dict.fromkeys(_ERRORS, "")
     def line(name, s, objects):
-        values = ["–" if s[k] is None else f"{s[k]:.4f}" for k in measures]
-        return [str(name), str(objects), *values, *(str(s[k]) for k in errors)]
-    rows = [["frame", "objects", *measures, *errors]]
+        values = ["–" if s[k] is None else format(s[k], form) for k, form in forms.items()]
+        return [str(name), str(objects), *values]
+    rows = [["frame", "objects", *forms]]
     rows += [line(f["frame"], f, len(f["jaccard"])) for f in scores["frames"]
              if f["iou"] is not None]
     rows.append(line("all", scores, scores["objects"]))
     widths = [max(map(_columns, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(map(_pad, row, widths)) for row in rows)
+    lines = ["  ".join(map(_pad, row, widths)) for row in rows]
+    rest = [f for f in scores["frames"] if f["iou"] is None and f["markers"] is not None]
+    if rest:
+        lines.append(f"另有{len(rest)}帧只有TRA标记，没有列出；all一行的DET和末四列算上了它们")
+    return "\n".join(lines)
 
 # %% ../nbs/06_evaluate.ipynb #6884ce7e
 def show_scores(

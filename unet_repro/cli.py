@@ -33,7 +33,7 @@ from .files import check_size, fault, image_pixels, is_image, provenance, reason
 from .files import replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import identical, read_as, split_frames, unpaired
-from .labels import _BACKGROUND, _is_background, import_labels
+from .labels import _is_background, import_labels
 from .large import _roifile, label_cells, predict_file
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image

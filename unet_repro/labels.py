@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 import numpy as np
 import tifffile
-from PIL import Image
 from .files import fault, image_files, is_image, read_image
 
 # %% ../nbs/10_own.ipynb #ac30a392
@@ -573,12 +572,7 @@ def _numbers(sheet, classes):
     return numbers
 
 def _check_image(image, sheet):
-    "图像的`(高, 宽)`；与标注时不一样、带着方向标记、在几页上的报`ValueError`"
-    with Image.open(image) as picture:
-        turned = picture.getexif().get(274, 1) != 1
-    if turned:
-        raise fault(ValueError, f"{image}带着方向标记，标注软件会替它旋转，这里不会",
-                    "用看图软件旋转、另存一次，再标注")
+    "图像的`(高, 宽)`；读不了、与标注时不一样、在几页上的报错"
     size = read_image(image).shape[:2]
     drawn = [shape.runs["size"] for shape in sheet.shapes if shape.runs is not None]
     for noted in [sheet.size, *drawn]:

@@ -487,12 +487,12 @@ def _has_border(model):
     "模型是不是边界单列一类的（16章）"
     return model.about.get("kind") == "border"
 
-def _grow_strips(labels, inside, out):
+def _grow_strips(labels, inside, out, reach=5):
     "一条一条地把边界归还给细胞，写进out"
     for rows, cols in _strips(labels.shape):
-        top = max(0, rows.start - 5)
-        block = slice(top, min(rows.stop + 5, labels.shape[0])), cols
-        grown = grow_back(labels[block], inside[block] > 0.5)
+        top = max(0, rows.start - reach)
+        block = slice(top, min(rows.stop + reach, labels.shape[0])), cols
+        grown = grow_back(labels[block], inside[block] > 0.5, reach)
         out[rows, cols] = grown[rows.start - top:rows.stop - top]
     return out
 

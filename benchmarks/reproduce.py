@@ -167,8 +167,8 @@ def all_runs():
                 add(1, 16, "paper", protocol, change)
     for width in (32, 64):
         add_table(0, width)
-    for recipe in ("paper", "tutorial"):
-        add(0, 16, recipe, "01to02", "long", LONG_BUDGET)
+    for width, recipe in product((16, 32), ("paper", "tutorial")):
+        add(0, width, recipe, "01to02", "long", LONG_BUDGET)
     for seed, way in product((0, 1), (0, 1)):  # 先把一个种子、一个方向跑完
         for data, recipe in product((HELA, EM), ("tutorial", "paper")):
             add(seed, 16, recipe, data.protocols[way], None, BUDGET[16], data)

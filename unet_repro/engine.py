@@ -265,6 +265,10 @@ def _damage(state):
             return f"{name}坏了"
     return None
 
+def _rates(state):
+    "优化器的状态里，各组开头的学习率"
+    return [group.get("initial_lr", group["lr"]) for group in state["param_groups"]]
+
 def _read_state(engine, parts, state):
     "读回一份完好的状态，返回那时的历史；接不上报`ValueError`"
     processes = len(list(state.glob("random-*.json")))
@@ -276,7 +280,11 @@ def _read_state(engine, parts, state):
         file = state / "model.safetensors"
         load_model(parts.model, file)
         file = state / "optimizer.bin"
-        parts.optimizer.load_state_dict(torch.load(file, "cpu", weights_only=True))
+        saved = torch.load(file, "cpu", weights_only=True)
+        before, now = _rates(saved), _rates(parts.optimizer.state_dict())
+        if before != now:
+            raise ValueError(f"学习率那次是{before}，现在是{now}")
+        parts.optimizer.load_state_dict(saved)
         file = state / "extra.json"
         extra = json.loads(file.read_text())
         if set(extra) != set(_extras(parts)):
@@ -458,10 +466,12 @@ def train_run(
                        schedule, engine.scaler, evaluate)
         try:
             history = _all_epochs(engine, parts, num_epochs, out, resume)
-        finally:  # 这个开关是整个Python共用的；停在一组的半道，也不能让它关着
+            for tracker in engine.trackers:
+                tracker.finish()
+        finally:  # 两个开关是整个Python共用的；停在一组的半道，也不能让它们留着
             engine.sync_gradients = True
-    for tracker in engine.trackers:
-        tracker.finish()
+            engine.unwrap_model(net, keep_fp32_wrapper=False)  # 网络自己不再是混合精度
+            AcceleratorState._reset_state()
     return history
 
 # %% ../nbs/13_engine.ipynb #1b5e2912

@@ -630,8 +630,12 @@ _HUB = ("revision", "token", "cache_dir", "force_download", "local_files_only")
 
 class ModelFolder(PyTorchModelHubMixin):
     "会存成文件夹、会从文件夹读回的网络：`class UNet(nn.Module, ModelFolder)`"
-    about = {}  # 随模型走、网络不看的说明，如类的名字`classes`；要改就整个换掉
     card = None  # 读来的文件夹里的模型卡；传到Hub上时带着它
+
+    def __new__(cls, *args, **kwargs):
+        model = super().__new__(cls, *args, **kwargs)
+        model.about = {}  # 随模型走、网络不看的说明，如类的名字`classes`
+        return model
 
     def save_pretrained(self,
         folder: Path,  # 写到哪里；已有的模型会被整个换掉
@@ -639,6 +643,10 @@ class ModelFolder(PyTorchModelHubMixin):
     ) -> None:
         "把模型存成文件夹；写不下时报`OSError`，原来的模型不受影响"
         folder, about = Path(folder), _about_text(self.about)
+        for name, value in self._hub_mixin_config.items():  # 造好以后改了的，存改了的
+            now = getattr(self, name, value)
+            if isinstance(now, (int, float, str, tuple, list)):
+                self._hub_mixin_config[name] = now
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.glob(".saving-*"):  # 上次存到一半被杀掉留下的

@@ -223,10 +223,12 @@ def predict_image(
     return result
 
 def foreground(
-    probability: np.ndarray,  # `predict_image`给的`(H, W)`或`(K, H, W)`，第0类是背景
+    probability: np.ndarray,  # `predict_image`给的`(H, W)`、`(1, H, W)`或`(K, H, W)`，第0类是背景
 ) -> np.ndarray:  # `(H, W)`
     "前景（不是背景）的概率"
-    return probability if probability.ndim == 2 else 1 - probability[0]
+    if probability.ndim == 2:
+        return probability
+    return probability[0] if len(probability) == 1 else 1 - probability[0]
 
 # %% ../nbs/05_predict.ipynb #3967396f
 def _climb(

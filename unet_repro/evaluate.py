@@ -140,19 +140,31 @@ def _frames(pred, truth):
         raise fault(ValueError, f"结果有{len(pred)}帧，真相有{len(truth)}帧", "一帧对一帧地给")
     return [(np.asarray(p), np.asarray(t)) for p, t in zip(pred, truth)]
 
+def _check_numbered(name, labels, other, cure):
+    "布尔的；只有一个编号，却有几块，各盖住另一张里的一个物体：报`ValueError`"
+    if labels.dtype == bool:
+        raise fault(ValueError, f"{name}是布尔的，没有编号", cure)
+    if labels.any() and len(np.unique(labels[labels > 0])) == 1:
+        pieces = match_objects(ndimage.label(labels, np.ones((3, 3)))[0], other)[1]
+        if len(np.unique(pieces[pieces > 0])) > 1:
+            raise fault(ValueError, f"{name}只有编号{labels.max()}，却有几块，"
+                        "各盖住另一张里的一个物体", cure)
+
 def _check_objects(pred, truth):
     "一帧的两张标签图；结果没有编号，只分前景与背景，就报`ValueError`"
     pred, truth = _check(pred, truth)
     if truth.ndim != 2:
         raise fault(ValueError, f"一帧的形状是{truth.shape}", "要(H, W)：单通道的取[..., 0]")
-    cure = "先给每个物体一个编号：label_instances(概率)；只看像素，用iou和dice"
-    if pred.dtype == bool:
-        raise fault(ValueError, "结果是布尔的，没有编号", cure)
-    if pred.any() and len(np.unique(pred[pred > 0])) == 1:
-        pieces = match_objects(ndimage.label(pred, np.ones((3, 3)))[0], truth)[1]
-        if len(np.unique(pieces[pieces > 0])) > 1:
-            raise fault(ValueError, f"结果只有编号{pred.max()}，却有几块，各盖住一个真相物体", cure)
+    _check_numbered("结果", pred, truth, "先给每个物体一个编号：label_instances(概率)；"
+                    "只看像素，用iou和dice")
     return pred, truth
+
+def _numbered_frames(pred, truth):
+    "配成对的各帧；真相没有编号也报`ValueError`"
+    pairs = [_check_objects(p, t) for p, t in _frames(pred, truth)]
+    for p, t in pairs:
+        _check_numbered("真相", t, p, "真相要一个物体一个编号；只看像素，用iou和dice")
+    return pairs
 
 def _jaccards(pred, truth, border):
     "一帧里视野之内的真相物体：编号和Jaccard"
@@ -166,7 +178,7 @@ def seg_measure(
     border: int = 0,  # 视野四周去掉几个像素；U373是50
 ) -> float:  # 在[0, 1]里；真相里一个物体也没有时是NaN
     "挑战赛的SEG：所有帧的所有真相物体的平均Jaccard"
-    scores = [_jaccards(p, t, border)[1] for p, t in _frames(pred, truth)]
+    scores = [_jaccards(p, t, border)[1] for p, t in _numbered_frames(pred, truth)]
     scores = np.concatenate([[], *scores])
     return float(scores.mean()) if len(scores) else float("nan")
 
@@ -200,7 +212,7 @@ def det_measure(
     border: int = 0,  # 视野四周去掉几个像素；U373是50
 ) -> float:  # 在[0, 1]里；一个标记也没有时是NaN
     "挑战赛的DET：1减去归一化的修改总价"
-    errors = [count_errors(p, m, border) for p, m in _frames(pred, markers)]
+    errors = [count_errors(p, m, border) for p, m in _numbered_frames(pred, markers)]
     return _det(sum(errors, Counter()))
 
 # %% ../nbs/06_evaluate.ipynb #24aa157b

@@ -123,8 +123,8 @@ def class_map(
     probability: np.ndarray,  # `predict_image`的结果：`(K, H, W)`，两类的是`(H, W)`
 ) -> np.ndarray:  # `(H, W)`，类别的编号，放得下的最小的整数类型
     "由预测的概率得到类别图，与`classify`同一条规则"
-    if probability.ndim == 2:
-        return (probability > 0.5).astype(np.uint8)
+    if probability.ndim == 2 or len(probability) == 1:
+        return (probability.reshape(probability.shape[-2:]) > 0.5).astype(np.uint8)
     likeliest = probability[1:].argmax(0) + 1
     found = 1 - probability[0] > 0.5
     return np.where(found, likeliest, 0).astype(np.min_scalar_type(len(probability) - 1))
@@ -137,10 +137,13 @@ def confusion_matrix(
     truth: np.ndarray,  # 真相，同形状；负数的像素不数
     classes: int,  # 分几类，连背景在内
 ) -> np.ndarray:  # `(classes, classes)`，int64，行是真相，列是预测
-    "混淆矩阵；形状不同、编号出界报`ValueError`"
+    "混淆矩阵；形状不同、编号出界、不是整数报`ValueError`"
     pred, truth = np.asarray(pred), np.asarray(truth)
     if pred.shape != truth.shape:
         raise fault(ValueError, f"预测是{pred.shape}，真相是{truth.shape}", "两者要一样大")
+    if "f" in (pred.dtype.kind, truth.dtype.kind):
+        raise fault(ValueError, f"预测是{pred.dtype}，真相是{truth.dtype}，不是类别的编号",
+                    "概率先过class_map", "classes")
     counted = truth >= 0
     pred, truth = (ids[counted].astype(np.int64) for ids in (pred, truth))
     for name, ids in (("预测", pred), ("真相", truth)):
@@ -253,8 +256,11 @@ def grow_back(
     inside: np.ndarray,  # `(H, W)`，是不是前景：细胞连同边界
     reach: int = 5,  # 至多向外长几个像素
 ) -> np.ndarray:  # `(H, W)`，长过的编号
-    "把边界归还给最近的细胞，不长到前景以外"
+    "把边界归还给最近的细胞，不长到前景以外；前景是小数报`ValueError`"
+    inside = np.asarray(inside)
+    if inside.dtype.kind == "f":
+        raise fault(ValueError, f"前景是{inside.dtype}", "概率先与门槛比：概率 > 0.5")
     if not labels.any():
         return labels
     distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
-    return np.where(inside & (distance <= reach), labels[tuple(nearest)], labels)
+    return np.where((inside > 0) & (distance <= reach), labels[tuple(nearest)], labels)

@@ -218,18 +218,24 @@ def _add_up(labels, count, planes):
     return sums, anchor, first, last
 
 def measure_cells(
-    labels: np.ndarray,  # `(H, W)`的编号，1、2、3……连续；可以是`DiskArray`
+    labels: np.ndarray,  # `(H, W)`的编号，空着的不列；可以是`DiskArray`
     probability: np.ndarray,  # `(H, W)`的概率；可以是`DiskArray`
     image: np.ndarray | None = None,  # `(H, W)`或`(H, W, 3)`的图像；`None`没有`intensity_mean`
     spacing: tuple | None = None,  # 一个像素的`(高, 宽)`，微米；`None`没有`area_um2`
 ) -> list[dict]:  # 每个细胞一个字典，键是上表的列
-    "量出每个细胞的面积、中心、周长、离心率、平均灰度、平均概率、外框"
+    "量出每个细胞的面积、中心、周长、离心率、平均灰度、平均概率、外框；大小不同报`ValueError`"
     count = max(int(labels[where].max()) for where in _strips(labels.shape))
     planes = [probability] if image is None else [probability, image]
+    for plane in planes:
+        if plane.shape[:2] != labels.shape:
+            raise fault(ValueError, f"编号图是{labels.shape}，概率或图像是{plane.shape}",
+                        "要一样大：同一张图像的编号、概率和图像")
     sums, anchor, first, last = _add_up(labels, count, planes)
     perimeters, cells = _perimeters(labels, count), []
     for i in range(1, count + 1):
         n, *moments = sums[:6, i].tolist()
+        if not n:  # 空着的编号
+            continue
         y, x = ((anchor[:, i] * n + moments[:2]) / n).round(4).tolist()
         means = (sums[6:, i] / n).round(4).tolist()
         cell = dict(id=i, area=int(n))

@@ -82,14 +82,19 @@ class Linker:
                 row = [len(self.tracks) + 1, self.time, self.time, mothers.get(cell, 0)]
                 self.tracks.append(row)
         self.last = numbers[place].reshape(labels.shape)
-        return self.last
+        return self.last.copy()
 
 def link_frames(
     labels: list[np.ndarray],  # 各帧的标签图`(H, W)`，整数，0是背景；也可以是生成器
 ) -> tuple[list[np.ndarray], np.ndarray]:  # 编号连好的各帧；轨迹的表`(n, 4)`：编号、起、止、母
-    "把各帧的编号连成轨迹"
+    "把各帧的编号连成轨迹；没有编号的黑白掩码报`ValueError`"
     linker = Linker()
     linked = [linker.add(frame) for frame in labels]
+    if len(linker.tracks) == 1:
+        pieces = max(ndimage.label(frame, np.ones((3, 3)))[1] for frame in linked)
+        if pieces > 1:
+            raise fault(ValueError, f"全部的帧只有一个编号，一帧里却有{pieces}块",
+                        "一个细胞一个编号：黑白的掩码先过ndimage.label")
     return linked, np.array(linker.tracks, int).reshape(-1, 4)
 
 # %% ../nbs/19_challenge.ipynb #24767c75

@@ -184,6 +184,7 @@ def _settle(reading, masks):
                     "颠倒只对两种值的掩码；值不止两种，用kind=\"binary\"只分亮暗")
     if reading.kind in ("auto", "border"):
         _check_grey(counts, values, where)
+        _check_black(counts, shades)
     if reading.kind == "border":
         _check_cells(masks)
         return reading
@@ -204,6 +205,14 @@ def _check_grey(counts, values, where):
         raise fault(ValueError, f"掩码只有{'、'.join(map(str, values))}这{len(values)}种值，如"
                     f"{where[odd]}里的{odd}：像是灰度画的类别，不像细胞的编号",
                     f"类别写classes={len(values)}，从小到大排；真是编号，写kind=\"ids\"", "classes")
+
+def _check_black(counts, shades):
+    "编号的调色板里，黑色不是0号、却比0号还多：背景会当成细胞，报`ValueError`"
+    for number, colour in set().union(*shades.values()):
+        if colour == 0 and counts[number] > counts[0]:
+            raise fault(ValueError, f"掩码的调色板里，黑色是{number}号，不是0号：读成编号，"
+                        "背景就成了一个细胞",
+                        "存成灰度，背景写0，每个细胞一个编号；0号真是背景，写kind=\"ids\"", "own")
 
 def _check_cells(masks):
     "画边界要细胞的编号：一个编号画着几块的是类别，报`ValueError`；至多看八张"
@@ -272,10 +281,10 @@ def _settle_colours(reading, counts, where):
 # %% ../nbs/17_folders.ipynb #7dcbe98e
 def border_classes(
     ids: np.ndarray,  # `(H, W)`整数，一个细胞一个编号，0是背景
-) -> np.ndarray:  # 同形状：0背景，1细胞，2边界
+) -> np.ndarray:  # 同形状：0背景，1细胞，2边界，-1不算
     "把边界单列一类：细胞里，3像素以内有别的编号（包括背景）的"
     near = ndimage.grey_dilation(ids, (7, 7)) != ndimage.grey_erosion(ids, (7, 7))
-    return (ids > 0) * (1 + near)
+    return np.where(ids < 0, -1, (ids > 0) * (1 + near))
 
 def _blobs(bright, reading):
     "前景的每一块一个编号"

@@ -88,7 +88,7 @@ def export_model(
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if path.suffix == ".onnx" and missing:
         raise fault(ImportError, f"没有装{'、'.join(missing)}",
-                    '装上：pip install "unet_repro[onnx]"；不装就导出.pt2')
+                    f"pip install {' '.join(missing)}；不装就导出.pt2")
     model = _still(model)
     sides, (height, width) = _sides(model, whole)
     x = torch.zeros(2, model.in_channels, *sides)
@@ -312,7 +312,7 @@ def export_package(
         from bioimageio import spec
     except ImportError as e:
         raise fault(ImportError, "没有装bioimageio.core",
-                    '装上：pip install "unet_repro[zoo]"') from e
+                    'pip install bioimageio.core "pydantic<2.14" onnx onnxscript') from e
     with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp)
         content = _describe(model, name, authors, license)

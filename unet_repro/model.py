@@ -87,7 +87,7 @@ def init_he(
     "权重取自均值0、方差2/n的正态分布，n是每个输出的输入个数；偏置为零；论文第3节"
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            n = layer.in_channels * (9 if layer.kernel_size == (3, 3) else 1)
+            n = layer.weight[0].numel() if isinstance(layer, nn.Conv2d) else layer.in_channels
             nn.init.normal_(layer.weight, std=(2 / n) ** 0.5)
             nn.init.zeros_(layer.bias)
 

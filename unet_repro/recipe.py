@@ -160,8 +160,8 @@ class WeightedCrossEntropy(nn.Module):
         outputs: torch.Tensor,  # `(N, 1, H, W)`或`(N, K, H, W)`，logits
         mask: torch.Tensor,  # `(N, 1, H, W)`，类别编号0到K-1（K为1时0和1）
         weight: torch.Tensor,  # `(N, 1, H, W)`，非负
-    ) -> torch.Tensor:  # 标量：Σwℓ／Σw，求和时是Σwℓ
-        "形状不同，掩码不是类别编号，权重有负数、NaN、全是零，报`ValueError`"
+    ) -> torch.Tensor:  # 标量：Σwℓ／Σw，求和时是Σwℓ；整块不算的是0
+        "形状不同，掩码不是类别编号，权重有负数、NaN，报`ValueError`"
         shapes = [tuple(x.shape) for x in (outputs, mask, weight)]
         if not shapes[1] == shapes[2] == (len(outputs), 1, *outputs.shape[-2:]):
             raise fault(ValueError, "输出是{}，掩码{}，权重{}".format(*shapes),
@@ -171,16 +171,15 @@ class WeightedCrossEntropy(nn.Module):
             raise fault(ValueError, f"掩码里的数从{low:g}到{high:g}",
                         f"要0到{top}的类别编号；不算的像素，权重写0", "mask255")
         bad = (~(weight >= 0) | weight.isinf()).sum().item()
-        if bad or not weight.any():
-            problem = f"权重里有{bad}个负数、NaN或无穷大" if bad else "权重全是零"
-            cure = "权重要是非负的有限数，且不全为零；检查权重图，或者整块都被忽略了"
-            raise fault(ValueError, problem, cure)
+        if bad:
+            raise fault(ValueError, f"权重里有{bad}个负数、NaN或无穷大",
+                        "权重要是非负的有限数；检查权重图")
         if outputs.shape[1] == 1:
             loss = F.binary_cross_entropy_with_logits(outputs, mask, reduction="none")
         else:
             loss = F.cross_entropy(outputs, mask[:, 0].long(), reduction="none")[:, None]
         total = (loss * weight).sum()
-        return total if self.reduction == "sum" else total / weight.sum()
+        return total if self.reduction == "sum" else total / weight.sum().clamp(min=1e-6)
 
 # %% ../nbs/04_recipe.ipynb #5960b02d
 _FIELD_BORDER = {"PhC-C2DH-U373": 50, "DIC-C2DH-HeLa": 50}
@@ -438,6 +437,8 @@ def fit_window(
     if min(h, w) < 16:
         raise fault(ValueError, f"图像{h}×{w}太小，边长至少要16",
                     "放大图像，或换一批大一些的", "odd")
+    if most < 4:
+        raise fault(ValueError, f"窗口至多{most}像素", "最小的合法窗口是4像素")
     window = min(h, w, most)
     while output_size(input_size(window, depth), depth) != window:
         window -= 1

@@ -94,7 +94,8 @@ def evaluate(
     for images, *targets in dataloader:
         outputs, loss = _loss(model, criterion, images, targets)
         losses.append(loss.item())
-        counts += count_pixels(outputs, *targets[:2]).cpu()
+        known = targets[0] != getattr(criterion, "ignore_index", torch.nan)
+        counts += count_pixels(outputs, *[*targets, known][:2]).cpu()
     iou, dice = iou_and_dice(counts)
     return dict(loss=sum(losses) / len(losses), iou=iou, dice=dice)
 

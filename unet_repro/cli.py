@@ -20,6 +20,7 @@ from PIL import Image
 from accelerate import PartialState
 from accelerate.utils import gather_object, set_seed
 from fastcore.docments import docments
+from scipy import ndimage
 from tqdm.auto import tqdm
 from .classes import class_iou, class_map, confusion_matrix, evaluate_classes
 from .classes import visualize_classes
@@ -37,7 +38,7 @@ from .labels import _is_background, import_labels
 from .large import _roifile, label_cells, predict_file
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
-from .recipe import RECIPES, prepare, tutorial_recipe
+from .recipe import RECIPES, prepare
 from .synthetic import download_ctc, make_synthetic
 from .visualize import plot_history, visualize_prediction
 
@@ -414,10 +415,18 @@ class Training(Source):
 # %% ../nbs/07_cli.ipynb #6361d94b
 _PLACES = ("images", "masks", "test_images", "test_masks")
 
+def _without_nan(values):
+    "NaN换成None：JSON里没有NaN"
+    if isinstance(values, dict):
+        return {name: _without_nan(value) for name, value in values.items()}
+    if isinstance(values, list):
+        return [_without_nan(value) for value in values]
+    return None if values != values else values
+
 def _write_json(values, path):
     "写JSON，写好了才换上"
     with replacing(path) as partial:
-        text = json.dumps(values, ensure_ascii=False, indent=1)
+        text = json.dumps(_without_nan(values), ensure_ascii=False, indent=1)
         partial.write_text(text + "\n", encoding="utf-8")
 
 def _write_card(network, folder):
@@ -593,12 +602,16 @@ def _prepare(arguments, frames, indices):
     parts = prepare(recipe, frames, indices=indices, start=arguments.start)
     arguments.width = parts["model"].head.in_channels
     dataset = parts["test_dataloader"].dataset.dataset
-    reading = _remember(arguments, frames)
-    if classes:
-        parts["model"].about = dict(classes=names) | border | reading
-        return parts | dict(evaluate=evaluate_classes)
     masks = [np.maximum(dataset.masks[i], 0) for i in indices[0]]
-    parts["model"].about = fit_cutting(masks) | reading
+    about = dict(classes=names) | border if classes else {}
+    if classes:  # 一块就是一个细胞；边界要先去掉
+        masks = [ndimage.label(mask == 1 if border else mask)[0] for mask in masks]
+        parts["evaluate"] = evaluate_classes
+    if not any(mask.any() for mask in masks):
+        raise fault(ValueError, f"训练的{len(masks)}帧里没有细胞"
+                    + ("：去掉3像素宽的边界，什么也不剩" if border else ""),
+                    "去掉--kind border，或先把图像放大" if border else "检查掩码", "classes")
+    parts["model"].about = about | fit_cutting(masks) | _remember(arguments, frames)
     return parts
 
 def _introduce(folders, frames, indices, parts):
@@ -879,7 +892,7 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     cuts = {} if names else cutting(network, **cuts)
     frames, folders, seq, seen, held = _held_out(model, source, test_seq, network.about)
     _check_kinds(names, _class_names(source.classes) if source.classes else [], frames)
-    res = Path(res or model.parent / f"{seq or 'test'}_RES")
+    res = Path(res or model.parent / f"{(seq or 'test').replace('/', '_')}_RES")
     _keep_out(res, "--res", *folders)
     if (res / "args.json").exists():
         raise fault(ValueError, f"--res {res}是训练的文件夹，结果会和它混在一起",
@@ -1068,6 +1081,9 @@ def _finish(done, out, maker, cuts, skipped, redone):
         if others:
             print(f"cells.csv里没有另外{others}张：不是这个模型、这样的选项做的")
     if done:
+        if len((out / "cells.csv").read_text(encoding="utf-8-sig").splitlines()) == 1:
+            print(f"注意：一个细胞也没有分出来；小于{cuts['min_size']}像素的丢掉了，"
+                  "细胞小就用--min_size，或看看模型练好没有")
         print(f"{len(done)}张的结果在{out}（{_cuts_text(cuts)}）；"
               f"打开看：{out / f'{done[0].stem}_overlay.png'}")
 

@@ -122,8 +122,10 @@ def _weights_hash(model):
         digest.update(weight.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
+_MEASURES = {"mean_iou": "mean IoU", "iou": "IoU", "dice": "Dice", "SEG": "SEG", "DET": "DET"}
+
 def _read_run(run, model):
-    "训练的记录，和`model`自己在留出的帧上的分：别的轮、别的帧的不算"
+    "训练的记录，和`model`自己在留出的帧上的分：别的轮、别的帧、别的切法的不算"
     file = Path(run) / "metrics.json"
     if not file.is_file():
         raise fault(FileNotFoundError, f"{run}里没有metrics.json，不知道练了什么、成绩多少",
@@ -131,10 +133,11 @@ def _read_run(run, model):
     record, own = json.loads(file.read_text(encoding="utf-8")), _weights_hash(model)
     last = Path(run) / "last"
     if last.is_dir() and _weights_hash(UNet.from_pretrained(last)) != own:
-        record = {key: value for key, value in record.items() if key not in ("iou", "dice")}
+        record = {key: value for key, value in record.items() if key not in _MEASURES}
     for scores in sorted(Path(run).glob("*_RES/scores.json")):
         found = json.loads(scores.read_text(encoding="utf-8"))
-        if found.get("held_out") and found.get("weights") == own:
+        usual = all(found.get(name) == value for name, value in cutting(model).items())
+        if found.get("held_out") and found.get("weights") == own and usual:
             record |= {key: found[key] for key in ("SEG", "DET") if found.get(key) is not None}
     return record
 
@@ -167,8 +170,9 @@ def _run_rows(run, model):
         return [("练的数据", "Training data", "没有记录", "not recorded"),
                 ("成绩", "Measures", "没有记录", "not recorded")]
     record = _read_run(run, model)
-    known = [f"{name} {record[key]:.3f}" for name, key in
-             [("IoU", "iou"), ("Dice", "dice"), ("SEG", "SEG"), ("DET", "DET")] if key in record]
+    unlike = ("iou", "dice") if "mean_iou" in record else ()  # 分类的，前景的IoU不是成绩
+    known = [f"{name} {record[key]:.3f}" for key, name in _MEASURES.items()
+             if record.get(key) is not None and key not in unlike]
     data, n, m = record["data"], record["train_frames"], record["test_frames"]
     recipe, epochs = record["recipe"], record["epochs"]
     measures = ("没有记录", "not recorded")

@@ -607,10 +607,9 @@ def _prepare(arguments, frames, indices):
     if classes:  # 一块就是一个细胞；边界要先去掉
         masks = [ndimage.label(mask == 1 if border else mask)[0] for mask in masks]
         parts["evaluate"] = evaluate_classes
-    if not any(mask.any() for mask in masks):
-        raise fault(ValueError, f"训练的{len(masks)}帧里没有细胞"
-                    + ("：去掉3像素宽的边界，什么也不剩" if border else ""),
-                    "去掉--kind border，或先把图像放大" if border else "检查掩码", "classes")
+    if border and not any(mask.any() for mask in masks):
+        raise fault(ValueError, "细胞太小，去掉3像素宽的边界，什么也不剩",
+                    "去掉--kind border，或先把图像放大", "classes")
     parts["model"].about = about | fit_cutting(masks) | _remember(arguments, frames)
     return parts
 
@@ -849,8 +848,7 @@ def _score_classes(found, truths, names, border):
     for k, (name, row, value) in enumerate(zip(names, matrix, iou)):
         print(f"{k:3}  {'  '.join(f'{n:{wide}}' for n in row)}  IoU {value:.4f}  {name}")
     print(f"平均IoU {mean:.4f}")
-    each = [None if np.isnan(value) else value for value in iou.tolist()]
-    return dict(mean_iou=mean, class_iou=each, classes=names, confusion=matrix.tolist(),
+    return dict(mean_iou=mean, class_iou=iou.tolist(), classes=names, confusion=matrix.tolist(),
                 border=border)
 
 
@@ -1011,7 +1009,7 @@ def _hash(*files):
     return "-".join(parts)
 
 def _collect_cells(out, maker):
-    "`maker`做的`名字_cells.csv`合成一张`cells.csv`，缺的列空着；返回没有合进去的有几张"
+    "`maker`做的`名字_cells.csv`合成一张`cells.csv`，缺的列空着；返回没有合进去的张数，和细胞的个数"
     rows, names, formula, others = [], ["image"], tuple("=+-@"), 0
     for part in sorted(out.glob("*_cells.csv")):
         if _made(part.stem.removesuffix("_cells"), out)[1].get("maker") != maker:
@@ -1030,7 +1028,7 @@ def _collect_cells(out, maker):
             writer = csv.DictWriter(f, names)
             writer.writeheader()
             writer.writerows(rows)
-    return others
+    return others, len(rows)
 
 # %% ../nbs/07_cli.ipynb #65d96eec
 def _made(stem, out):
@@ -1077,11 +1075,11 @@ def _finish(done, out, maker, cuts, skipped, redone):
     if redone:
         print(f"重做{redone}张：模型、选项或图像变了")
     if done or (out / "cells.csv").exists():  # 都没做成的，从总表里去掉
-        others = _collect_cells(out, maker)
+        others, cells = _collect_cells(out, maker)
         if others:
             print(f"cells.csv里没有另外{others}张：不是这个模型、这样的选项做的")
     if done:
-        if len((out / "cells.csv").read_text(encoding="utf-8-sig").splitlines()) == 1:
+        if not cells:
             print(f"注意：一个细胞也没有分出来；小于{cuts['min_size']}像素的丢掉了，"
                   "细胞小就用--min_size，或看看模型练好没有")
         print(f"{len(done)}张的结果在{out}（{_cuts_text(cuts)}）；"

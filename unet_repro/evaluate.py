@@ -145,7 +145,7 @@ def _check_numbered(name, labels, other, cure):
     if labels.dtype == bool:
         raise fault(ValueError, f"{name}是布尔的，没有编号", cure)
     if labels.any() and len(np.unique(labels[labels > 0])) == 1:
-        pieces = match_objects(ndimage.label(labels, np.ones((3, 3)))[0], other)[1]
+        pieces = match_objects(ndimage.label(labels, np.ones([3] * labels.ndim))[0], other)[1]
         if len(np.unique(pieces[pieces > 0])) > 1:
             raise fault(ValueError, f"{name}只有编号{labels.max()}，却有几块，"
                         "各盖住另一张里的一个物体", cure)
@@ -161,7 +161,7 @@ def _check_objects(pred, truth):
 
 def _numbered_frames(pred, truth):
     "配成对的各帧；真相没有编号也报`ValueError`"
-    pairs = [_check_objects(p, t) for p, t in _frames(pred, truth)]
+    pairs = [_check(p, t) for p, t in _frames(pred, truth)]
     for p, t in pairs:
         _check_numbered("真相", t, p, "真相要一个物体一个编号；只看像素，用iou和dice")
     return pairs

@@ -643,10 +643,8 @@ class ModelFolder(PyTorchModelHubMixin):
     ) -> None:
         "把模型存成文件夹；写不下时报`OSError`，原来的模型不受影响"
         folder, about = Path(folder), _about_text(self.about)
-        for name, value in self._hub_mixin_config.items():  # 造好以后改了的，存改了的
-            now = getattr(self, name, value)
-            if isinstance(now, (int, float, str, tuple, list)):
-                self._hub_mixin_config[name] = now
+        if "value_range" in (self._hub_mixin_config or ()):  # 造好以后可以改
+            self._hub_mixin_config["value_range"] = self.value_range
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.glob(".saving-*"):  # 上次存到一半被杀掉留下的

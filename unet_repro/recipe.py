@@ -179,7 +179,7 @@ class WeightedCrossEntropy(nn.Module):
         else:
             loss = F.cross_entropy(outputs, mask[:, 0].long(), reduction="none")[:, None]
         total = (loss * weight).sum()
-        return total if self.reduction == "sum" else total / weight.sum().clamp(min=1e-6)
+        return total / weight.sum() if self.reduction == "mean" and weight.any() else total
 
 # %% ../nbs/04_recipe.ipynb #5960b02d
 _FIELD_BORDER = {"PhC-C2DH-U373": 50, "DIC-C2DH-HeLa": 50}

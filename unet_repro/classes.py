@@ -49,8 +49,8 @@ class WithClasses(nn.Module):
         "权重和类别都是`(1, H, W)`；负数的像素权重是0；编号太大报`ValueError`"
         ids = mask.as_subclass(torch.Tensor).long()
         _check_ids(ids[ids >= self.classes].numpy(), self.classes)
-        weight, target = (ids >= 0).float(), ids.clamp(min=0)
-        return image, mask, tv_tensors.Mask(weight), tv_tensors.Mask(target)
+        weight, target = (ids >= 0).float(), tv_tensors.Mask(ids.clamp(min=0))
+        return image, target, tv_tensors.Mask(weight), target
 
 # %% ../nbs/16_classes.ipynb #d9dfefa2
 #| code-fold: true

@@ -126,7 +126,7 @@ def normalize(
     "把图像线性地变到[-1, 1]，超出的截断"
     low, high = value_range
     x = torch.from_numpy(np.atleast_3d(image).astype(np.float32)).permute(2, 0, 1)
-    return ((x - low) / max(high - low, 1e-6) * 2 - 1).clamp(-1, 1)
+    return ((x - low) / (high - low or 1e-6) * 2 - 1).clamp(-1, 1)
 
 def _value_range(images):
     "灰度的0.1%和99.9%分位数；像素多于2**24个时，每隔几个取一个"
@@ -168,7 +168,7 @@ class SegmentationDataset(Dataset):
             problem = f"{self.frames[i].image}：{getattr(error, 'problem', error)}"
             cure, entry = getattr(error, "cure", "检查transform"), getattr(error, "entry", None)
             raise fault(ValueError, problem, cure, entry) from error
-        mask = (mask > 0).as_subclass(torch.Tensor).float()
+        mask = mask.as_subclass(torch.Tensor).float().sign()
         return image.as_subclass(torch.Tensor), mask, *rest
 
 # %% ../nbs/00_data.ipynb #d6801c28

@@ -243,12 +243,13 @@ class WithWeights(nn.Module):
         self.gap, self.kwargs = gap, kwargs
 
     def forward(self, image, mask):
-        "权重图是`(1, H, W)`"
+        "权重图是`(1, H, W)`；不算的像素，权重和掩码都是0"
         labels = mask[0].numpy()
         if self.gap:
             labels = separate_touching(labels)
         weight = torch.from_numpy(border_weight_map(labels, **self.kwargs))
-        return image, tv_tensors.Mask(labels[None]), tv_tensors.Mask(weight[None])
+        mask = np.maximum(labels, 0)[None]
+        return image, tv_tensors.Mask(mask), tv_tensors.Mask(weight[None])
 
 # %% ../nbs/04_recipe.ipynb #0a0b0002
 def _beside(labels, cell, centre, angle):

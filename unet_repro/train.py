@@ -54,7 +54,8 @@ def _loss(model, criterion, images, targets):
     wrong = ((mask < 0) | (mask > top)) & (mask != getattr(criterion, "ignore_index", torch.nan))
     if wrong.any():
         raise fault(ValueError, f"掩码里有{mask[wrong][0]:g}，只能是0到{top}", "前景写1："
-                    "(mask > 0).float()；分K类，网络要K个通道，编号0到K-1", "mask255")
+                    "(mask > 0).float()；不算的，权重写0；分K类，网络要K个通道，编号0到K-1",
+                    "mask255")
     loss = criterion(outputs, *targets)
     if not torch.isfinite(loss):
         raise fault(FloatingPointError, f"损失成了{loss.item()}", "常见原因："

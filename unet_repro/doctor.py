@@ -653,10 +653,10 @@ def _find_flat(history):
                        "查目标是不是0和1、与图像对不对得上。改过初始化的，换回UNet自己的", "flat")
 
 # %% ../nbs/09_faq.ipynb #c36c4b0f
-def _find_dead(silent):
-    "有一层的通道几乎全死"
+def _find_dead(silent, score):
+    "有一层的通道几乎全死，IoU也不到0.8"
     worst = max(silent)
-    if worst >= 0.9:
+    if worst >= 0.9 and score < 0.8:
         return Finding(f"{len(silent)}层ReLU里，第{silent.index(worst) + 1}层有{worst:.0%}的通道"
                        "在每个像素上都是0",
                        "死了的救不回来：学习率除以10，从头练；用UNet自己的初始化", "dead")
@@ -752,10 +752,11 @@ def _check_model(net, history, args, frames):
         return [Finding(f"网络要{net.in_channels}个通道，图像有{have}个",
                         f"用这套数据训练的网络，或UNet(in_channels={have})重新训练", "channels")]
     found, silent = _probe(net, images)
+    score = _mean_iou(found, masks)
     cause = (_find_range(net, images, masks, found) or _find_explosion(net, history, args)
-             or _find_dead(silent) or _find_flat(history) or _find_black(found, masks)
+             or _find_dead(silent, score) or _find_flat(history) or _find_black(found, masks)
              or _find_zero(found, masks))
-    if not cause and _mean_iou(found, masks) > 0.5:
+    if not cause and score > 0.5:
         cause = _find_apart(net, found, test)
     return [cause] if cause else []
 

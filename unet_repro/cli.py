@@ -30,8 +30,8 @@ from .engine import checkpoint_activations, keep_memory, train_run, training_loc
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
 from .export import _weights_hash, export_model, export_package, model_card
-from .files import check_size, fault, image_pixels, is_image, provenance, reason
-from .files import replacing, shared_spacing
+from .files import check_size, fault, image_pixels, is_image, is_mask, provenance
+from .files import reason, replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import identical, read_as, split_frames, unpaired
 from .labels import _is_background, import_labels
@@ -955,9 +955,12 @@ def unet_evaluate(
         told += [name for name, value in others.items() if value is not None]
         if told:
             raise fault(ValueError, f"给现成的结果打分，不看--{'、--'.join(told)}", "去掉它们")
-        scores = score_folder(res, gt, border)
+        scores, file = score_folder(res, gt, border), Path(res) / "scores.json"
         print(scores_text(scores))
-        _write_json(scores | provenance(), Path(res) / "scores.json")
+        if (file.parent / "made.json").is_file() and file.is_file():
+            print(f"注意：{file}是给模型打分时写的，没有改动")
+        else:
+            _write_json(scores | provenance(), file)
         return
     if told and not (images or data):
         raise fault(ValueError, f"写了--{'、--'.join(told)}，没有写--images",
@@ -967,7 +970,7 @@ def unet_evaluate(
 
 # %% ../nbs/07_cli.ipynb #fd8dcd61
 def _expand(path):
-    "文件、文件夹、通配符展开成`(图像, 没有用上的)`：文件夹只看这一层，子文件夹没有用上；藏着的不算"
+    "文件、文件夹、通配符展开成`(图像, 没有用上的)`：文件夹不取子文件夹和掩码；藏着的不算"
     if path.is_dir():
         found = sorted(path.iterdir())
     elif path.exists():
@@ -980,6 +983,9 @@ def _expand(path):
             images.append(file)
         elif file.name[0] != "." and (file.is_file() or path.is_dir()):
             left.append(file)
+    masks = list(filter(is_mask, images)) if path.is_dir() else []
+    if len(masks) < len(images):  # 全都叫mask之类的，就是图像
+        return [file for file in images if file not in masks], left + masks
     return images, left
 
 def _find_images(paths, out):
@@ -1148,7 +1154,7 @@ def unet_predict(
     tempfile.TemporaryFile(dir=out).close()  # 写不进去，现在就说
     if left and state.is_main_process:
         print(f"注意：没有用上{len(left)}个文件或子文件夹，如{left[0]}：只取这一层的"
-              "TIFF、PNG、JPEG、BMP")
+              "TIFF、PNG、JPEG、BMP，不取掩码")
     maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), **options)
     failed, skipped, redone, said = [], 0, 0, {}
     mine = files[state.process_index::state.num_processes]

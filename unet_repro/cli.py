@@ -628,9 +628,22 @@ def _introduce(folders, frames, indices, parts):
             print(f"注意：{note}")
         return
     seen = set().union(*(np.unique(dataset.masks[i]).tolist() for i in train))
+    if parts["model"].about.get("kind") == "border":
+        _warn_thin([dataset.masks[i] for i in train])
     absent = sorted(set(range(_kinds(frames))) - seen)
     if absent:
         print(f"注意：训练的帧里没有第{'、'.join(map(str, absent))}类，学不到它；换一种划分")
+
+def _warn_thin(masks):
+    "画边界的：有几块去掉边界什么也不剩，说一声"
+    total = thin = 0
+    for mask in masks:
+        blocks, count = ndimage.label(mask > 0)
+        total += count
+        thin += count - len(np.unique(blocks[mask == 1]))
+    if thin:
+        print(f"注意：训练的{total}块细胞里有{thin}块太小，去掉3像素宽的边界什么也不剩，学不到；"
+              "先把图像放大")
 
 def _warn_masks(dataset, part):
     "看一眼这几帧的掩码：肯定不对的报`ValueError`，返回可疑的"

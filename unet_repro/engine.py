@@ -25,7 +25,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from .files import fault, reason, replacing
+from .files import check_training, fault, reason, replacing
 from .model import UNet
 from .train import evaluate, train_one_epoch
 
@@ -347,10 +347,8 @@ def training_lock(
     finally:
         lock.release()
 
-def _check_numbers(train_dataloader, test_dataloader, num_epochs, accumulate):
-    "开练之前：数据不空，轮数合理"
-    if not len(train_dataloader) or not len(test_dataloader):
-        raise fault(ValueError, "训练集或测试集是空的", "检查划分")
+def _check_numbers(num_epochs, accumulate):
+    "开练之前：轮数合理"
     if min(num_epochs, accumulate) < 1:
         found = f"{num_epochs}和{accumulate}"
         raise ValueError(f"num_epochs和accumulate至少是1，得到{found}")
@@ -449,13 +447,14 @@ def train_run(
 ) -> list[dict]:  # 每轮一个字典：`epoch`、`train_loss`、`test_loss`、`iou`、`dice`、`seconds`
     "训练并逐轮测试；损失不是有限数报`FloatingPointError`，`out`里已有训练结果报`FileExistsError`"
     out = out and Path(out)
-    _check_numbers(train_dataloader, test_dataloader, num_epochs, accumulate)
+    _check_numbers(num_epochs, accumulate)
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
+    check_training(model, optimizer, train_dataloader, test_dataloader)
     engine = _engine(precision, accumulate, loggers, out)
     with training_lock(out if engine.is_main_process else None):
         if out and not resume:
             _check_free(out)
         model.to(memory_format=torch.channels_last)
-        optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
         schedule = None
         if decay:
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_epochs)

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['ENTRIES', 'fault', 'reason', 'replacing', 'provenance', 'tiff_page', 'quiet_tifffile', 'at_page', 'read_image',
            'read_mask', 'read_spacing', 'shared_spacing', 'image_pixels', 'is_image', 'image_files', 'is_copy',
-           'is_mask', 'pair_files', 'count_pages', 'plain_layout', 'check_size', 'check_frames', 'ModelFolder', 'moved']
+           'is_mask', 'pair_files', 'count_pages', 'plain_layout', 'check_size', 'check_frames', 'check_training',
+           'ModelFolder', 'moved']
 
 # %% ../nbs/15_files.ipynb #b2618c4e
 #| code-fold: true
@@ -14,6 +15,7 @@ import contextlib, errno, importlib, inspect, json, logging, os, platform, re, s
 import subprocess, sys, tempfile, warnings, zipfile, zlib
 from collections import Counter
 from importlib.metadata import version
+from operator import length_hint
 from pathlib import Path
 from xml.etree import ElementTree
 import numpy as np
@@ -622,6 +624,20 @@ def check_frames(
                     "背景写0，每个细胞写一个编号")
     if min(m.min() for m in masks) > 0:
         raise fault(ValueError, f"{seg}里的掩码都没有0，也就没有背景", "背景要写0", "own")
+
+# %% ../nbs/15_files.ipynb #062a7a3a
+def check_training(
+    model,  # 网络
+    optimizer,  # 优化器
+    *loaders,  # 训练集、测试集
+) -> None:
+    "开练之前：有一个是空的，优化器管的全是别的网络的参数，报`ValueError`"
+    if not all(length_hint(loader, 1) for loader in loaders):  # 说不出长短的，算不空
+        raise fault(ValueError, "训练集或测试集是空的", "检查划分；drop_last丢掉了就减小批量")
+    steered = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not steered & set(map(id, model.parameters())):
+        raise fault(ValueError, "优化器管的不是这个网络的参数，练了也不动",
+                    "先造网络，再造优化器；重造了网络，优化器也要重造", "flat")
 
 # %% ../nbs/15_files.ipynb #34daef2b
 _FILES = ("config.json", "model.safetensors")

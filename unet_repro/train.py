@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
-from .files import fault, moved
+from .files import check_training, fault, moved
 from .model import foreground_logit
 
 # %% ../nbs/02_train.ipynb #81098857
@@ -114,6 +114,7 @@ def train_and_evaluate(
     model.to(memory_format=torch.channels_last)
     criterion = criterion or nn.BCEWithLogitsLoss()
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
+    check_training(model, optimizer, train_dataloader, test_dataloader)
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     model, optimizer, train_dataloader, test_dataloader = accelerator.prepare(
         model, optimizer, train_dataloader, test_dataloader)

@@ -788,7 +788,10 @@ def _claim(folder, owner):
         made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     except ValueError:
         made = {}
-    if any(folder.glob("*.tif")) and made != owner:
+    made = made if isinstance(made, dict) else {}
+    same = {key for key in owner if made.get(key) == owner[key]}
+    mine = {"data", "test_seq"} <= same and same & {"model", "weights"}  # 文件夹改了名也是它
+    if any(folder.glob("*.tif")) and not mine:
         raise fault(FileExistsError, f"{folder}里已有别的模型、别的数据的结果，不盖掉",
                     "用--res换一个文件夹，或先删掉它；只想给它打分，写--gt和--res，不写模型")
     folder.mkdir(parents=True, exist_ok=True)
@@ -914,7 +917,8 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     whole = (source.images or source.data) and not seq
     _say_reading(frames, _check_masks(frames), folders if whole else ())
     _say_seen(seen)
-    _claim(res, dict(model=str(model.resolve()), data=where, test_seq=seq))
+    weights = _weights_hash(network)
+    _claim(res, dict(model=str(model.resolve()), weights=weights, data=where, test_seq=seq))
     truth = folders[0] / f"{seq}_GT"
     if names:
         found, truths, _ = _predict_frames(network, frames, res, cuts, keep)
@@ -928,7 +932,7 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     if not names:
         print(_cuts_text(cuts))
         print(scores_text(scores))
-    about = dict(model=model.name, weights=_weights_hash(network), held_out=held)
+    about = dict(model=model.name, weights=weights, held_out=held)
     _write_json(scores | cuts | about | provenance(), res / "scores.json")
     _write_card(network, model)
 

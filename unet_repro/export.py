@@ -138,7 +138,8 @@ def _read_run(run, model):
         found = json.loads(scores.read_text(encoding="utf-8"))
         usual = all(found.get(name) == value for name, value in cutting(model).items())
         if found.get("held_out") and found.get("weights") == own and usual:
-            record |= {key: found[key] for key in ("SEG", "DET") if found.get(key) is not None}
+            wanted = ("SEG", "DET", "border")
+            record |= {key: found[key] for key in wanted if found.get(key) is not None}
     return record
 
 def _network_rows(model):
@@ -177,8 +178,13 @@ def _run_rows(run, model):
     recipe, epochs = record["recipe"], record["epochs"]
     measures = ("没有记录", "not recorded")
     if known:
-        measures = (f"没有练过的{m}帧：{'，'.join(known)}",
-                    f"on {m} frames held out: {', '.join(known)}")
+        chinese = english = ""
+        rim, cells = record.get("border"), [key for key in ("SEG", "DET") if key in record]
+        if rim and cells:
+            chinese = f"；{'、'.join(cells)}不算四周{rim}像素"
+            english = f"; {', '.join(cells)} without the outer {rim} pixels"
+        measures = (f"没有练过的{m}帧：{'，'.join(known)}{chinese}",
+                    f"on {m} frames held out: {', '.join(known)}{english}")
     return [
         ("练的数据", "Training data", f"{data}，{n}帧；配方{recipe}，{epochs}轮",
          f"{data}, {n} frames; recipe {recipe}, {epochs} epochs"),

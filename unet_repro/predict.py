@@ -80,8 +80,9 @@ def plan_tiles(
         if area * bytes_per_pixel(model) <= max_memory:
             work[s, t] = a * b * area
     if not work:
-        raise fault(ValueError, f"max_memory={max_memory}字节（--memory以MB计）放不下最小的一块",
-                    f"至少给{least}字节，或换窄一些的网络", "memory")
+        raise fault(ValueError, f"max_memory={max_memory}字节放不下最小的一块",
+                    f"至少给{least}字节（--memory {-(-least // 10**6)}），或换窄一些的网络",
+                    "memory")
     s, t = min(work, key=work.get)
     corners = product(range(0, max(1, spans[0]), s or 1), range(0, max(1, spans[1]), t or 1))
     return [(slice(y, y + s + extra), slice(x, x + t + extra)) for y, x in corners]

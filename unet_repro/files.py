@@ -303,7 +303,8 @@ def _check_suffix(path, is_tiff):
         raise fault(ValueError, f"{path}的扩展名是{path.suffix}，内容却是{kind}", "把它另存为TIFF")
 
 # %% ../nbs/15_files.ipynb #da5bc58a
-_CONVERT = "在Python里转：tifffile.imwrite('新的.tif', image.astype('uint16'))，没有负的才行"
+_CONVERT = ("在Python里转：tifffile.imwrite('新的.tif', image.astype('uint16'))，"
+            "没有负的、都不过65535才行")
 _SCALE = ("在Python里转：low, high = image.min(), image.max()；tifffile.imwrite('新的.tif', "
           "((image - low) / (high - low) * 65535).astype('uint16'))，一批图像用同一对low、high")
 
@@ -329,7 +330,7 @@ def read_image(
     if image.dtype not in (np.uint8, np.uint16) or image.shape[2:] not in ((), (3,)):
         raise fault(ValueError, f"{path}是{image.dtype}、形状{image.shape}，"
                     "这里读8位或16位的灰度或RGB",
-                    f"用ImageJ另存；{_CONVERT if image.dtype.kind in 'iu' else _SCALE}")
+                    f"用ImageJ另存；{_CONVERT if image.dtype.kind in 'iub' else _SCALE}")
     if meaning == "白为零":
         return np.iinfo(image.dtype).max - image
     if meaning == "调色板":
@@ -357,14 +358,14 @@ def read_mask(
     if mask.ndim != 2 or mask.dtype.kind not in "biu":
         raise fault(ValueError, f"{path}是{mask.dtype}、形状{mask.shape}",
                     "掩码要单通道的整数：0是背景，1、2、3……是细胞编号；"
-                    "浮点的先mask.astype('uint16')", "own")
+                    "浮点的编号先mask.astype('uint16')，0到1之间的先mask > 0.5", "own")
     if mask.size and mask.min() < 0:
         raise fault(ValueError, f"{at_page(path, page)}里有负的编号{mask.min()}",
                     "背景写0，细胞从1编起", "own")
     if isinstance(meaning, int):  # 位数少的PNG，`Pillow`放大过
         mask = mask // (255 // (2**meaning - 1))
     if mask.size and mask.max() > 2**24:  # 号码太大，形变时float32分不清，重新编
-        numbers = np.unique(np.append(mask, 0), return_inverse=True)[1]
+        numbers = np.unique(np.append(mask, mask.dtype.type(0)), return_inverse=True)[1]
         mask = numbers[:-1].reshape(mask.shape)
     return _compact(mask)
 
@@ -454,8 +455,15 @@ def is_image(
 def image_files(
     folder: Path,  # 要找的文件夹，连同子文件夹
 ) -> list[Path]:  # 按路径排好
-    "文件夹里的图像文件"
-    files = [file for file in Path(folder).rglob("*") if is_image(file)]
+    "文件夹里的图像文件；链接的子文件夹也算，隐藏的不算"
+    files, seen = [], set()
+    for place, inner, names in os.walk(folder, followlinks=True):
+        here = os.path.realpath(place)
+        fresh = [] if here in seen else inner  # 链接绕了圈，不再往里走
+        inner[:] = [name for name in fresh if not name.startswith(".")]
+        files += [Path(place, name) for name in (names if here not in seen else ())]
+        seen.add(here)
+    files = [file for file in files if is_image(file)]
     return sorted(f for f in files if f.is_file() or not f.exists())  # 断了的链接留给读的人说
 
 def is_copy(

@@ -183,7 +183,7 @@ def _settle(reading, masks):
         raise fault(ValueError, f"掩码里有{len(values)}种值，说不出颠倒过来是什么",
                     "颠倒只对两种值的掩码；值不止两种，用kind=\"binary\"只分亮暗")
     if reading.kind in ("auto", "border"):
-        _check_grey(counts, values, where)
+        _check_grey(counts, values, where, masks)
         _check_black(counts, shades)
     if reading.kind == "border":
         _check_cells(masks)
@@ -192,14 +192,26 @@ def _settle(reading, masks):
 
 
 # %% ../nbs/17_folders.ipynb #d4d3d137
-def _check_grey(counts, values, where):
+def _all_rim(masks, top):
+    "0和top之间的像素，四周都有别的值：是插出来的边，不是细胞；至多看八张"
+    between = flat = 0
+    for path, page in masks[::-(-len(masks) // 8)]:
+        mask = read_mask(path, page)
+        middle = (mask > 0) & (mask < top)
+        same = ndimage.maximum_filter(mask, 3) == ndimage.minimum_filter(mask, 3)
+        between += middle.sum()
+        flat += (middle & same).sum()
+    return flat < 0.01 * between
+
+def _check_grey(counts, values, where, masks):
     "编号里混着的灰度：插过值的，灰度画的类别，报`ValueError`"
     if len(values) < 3 or values[-1] not in (255, 65535):
         return
     odd, others = values[len(values) // 2], sum(counts[value] for value in values[1:-1])
-    if len(values) > 3 and counts[values[-1]] > 10 * others:
-        raise fault(ValueError, f"掩码几乎只有{values[0]}和{values[-1]}，另有{len(values) - 2}种"
-                    f"值只占一点点，如{where[odd]}里的{odd}：缩放或有损压缩时插了值",
+    few = counts[values[-1]] > 10 * others
+    if len(values) > 3 and (few or _all_rim(masks, values[-1])):
+        raise fault(ValueError, f"掩码本来只有{values[0]}和{values[-1]}，另有{len(values) - 2}种"
+                    f"值只在边上，如{where[odd]}里的{odd}：缩放或有损压缩时插了值",
                     "从原来的掩码重做，用最近邻；只分前景和背景，写kind=\"binary\"", "resized")
     if len(values) <= 8 and min(np.diff(values)) > 15:
         raise fault(ValueError, f"掩码只有{'、'.join(map(str, values))}这{len(values)}种值，如"
@@ -307,7 +319,11 @@ def read_labels(
         raise fault(ValueError, f"{at_page(path, page)}有颜色，别的掩码却没有",
                     "统一成一种写法", "own")
     if reading.kind == "binary" and not reading.exact:
-        return _blobs(pixels > sum(reading.values) / 2, reading)
+        bright = pixels > sum(reading.values) / 2
+        if not bright.any() and len(np.unique(pixels)) == 2:  # 这张是0和1，别的是0和255
+            raise fault(ValueError, f"{at_page(path, page)}只有{pixels.min()}和{pixels.max()}，"
+                        f"别的掩码到{max(reading.values)}，分不出亮暗", "统一成0和255", "mask255")
+        return _blobs(bright, reading)
     order = np.argsort(reading.values)
     values = np.array(reading.values)[order]
     place = np.searchsorted(values, pixels).clip(max=len(values) - 1)

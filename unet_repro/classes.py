@@ -256,11 +256,20 @@ def grow_back(
     inside: np.ndarray,  # `(H, W)`，是不是前景：细胞连同边界
     reach: int = 5,  # 至多向外长几个像素
 ) -> np.ndarray:  # `(H, W)`，长过的编号
-    "把边界归还给最近的细胞，不长到前景以外；前景是小数报`ValueError`"
+    "把边界归还给最近的、连得上的细胞，不长到前景以外；前景是小数报`ValueError`"
     inside = np.asarray(inside)
     if inside.dtype.kind == "f":
         raise fault(ValueError, f"前景是{inside.dtype}", "概率先与门槛比：概率 > 0.5")
     if not labels.any():
         return labels
     distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
-    return np.where((inside > 0) & (distance <= reach), labels[tuple(nearest)], labels)
+    given = np.where((inside > 0) & (distance <= reach), labels[tuple(nearest)], labels)
+    kept = labels > 0
+    for _ in range(2 * reach):  # 一步一步连过去，连不上的碎点不给
+        near = kept.copy()
+        for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+            same = given[one] == given[other]
+            near[one] |= kept[other] & same
+            near[other] |= kept[one] & same
+        kept = near
+    return np.where(kept, given, 0)

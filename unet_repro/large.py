@@ -496,8 +496,8 @@ def _has_border(model):
 def _grow_strips(labels, inside, out, reach=5):
     "一条一条地把边界归还给细胞，写进out"
     for rows, cols in _strips(labels.shape):
-        top = max(0, rows.start - reach)
-        block = slice(top, min(rows.stop + reach, labels.shape[0])), cols
+        top = max(0, rows.start - 3 * reach)  # grow_back看得到这么远
+        block = slice(top, min(rows.stop + 3 * reach, labels.shape[0])), cols
         grown = grow_back(labels[block], inside[block] > 0.5, reach)
         out[rows, cols] = grown[rows.start - top:rows.stop - top]
     return out

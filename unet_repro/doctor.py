@@ -179,12 +179,12 @@ def _is_walled(mask):
     return (np.bincount(ndimage.label(cell)[0].ravel())[1:] > 50).sum() > 10
 
 def _parts_per_id(mask):
-    "各个编号画着几块；不到编号面积二十分之一的碎屑不数"
+    "各个编号画着几块；不到最大一块二十分之一的碎屑不数"
     counts = []
     for i, box in enumerate(ndimage.find_objects(mask), 1):
         if box is not None:
             area = np.bincount(ndimage.label(mask[box] == i)[0].ravel())[1:]
-            counts.append((area > 0.05 * area.sum()).sum())
+            counts.append((area > 0.05 * area.max()).sum())
     return counts
 
 def _is_void(mask):

@@ -447,6 +447,14 @@ def _keep_out(folder, option, *sources):
             raise fault(ValueError, f"{option} {folder}在数据{source}里面，结果会和数据混在一起",
                         cure)
 
+def _keep_start(arguments):
+    "起步的模型不能在`--out`里面，练完会被盖掉"
+    if arguments.start and not arguments.resume:
+        start = _find_model(arguments.start).resolve()
+        if start.is_relative_to(Path(arguments.out).resolve()):
+            raise fault(ValueError, f"--start {arguments.start}在--out里面，练完会被盖掉",
+                        "用--out换一个文件夹")
+
 def _digest(dataset):
     "图像和掩码的指纹：搬了家的数据，看它是不是原来那一套"
     digest = hashlib.sha256()
@@ -721,6 +729,7 @@ def unet_train(**given):
             synthesize = "data" not in given and not digest
             frames, indices, folders = _training_data(arguments, synthesize)
         _keep_out(arguments.out, "--out", *folders)
+        _keep_start(arguments)
         set_seed(arguments.seed)
         print(f"数据{'、'.join(map(str, folders))}")
         parts = _prepare(arguments, frames, indices)
@@ -835,7 +844,8 @@ def _names(frames):
     for frame, stem in zip(frames, stems):
         parts = [stem] if stems.count(stem) == 1 else [frame.group.replace("/", "_"), stem]
         names.append("_".join(parts + ([] if frame.page is None else [f"{frame.page:03d}"])))
-    return names
+    twice = {name for name in names if names.count(name) > 1}
+    return [f"{name}_{i:03d}" if name in twice else name for i, name in enumerate(names)]
 
 def _predict_frames(network, frames, res, cuts, keep):
     "预测自己的各帧：编号、真相、名字"
@@ -1066,30 +1076,40 @@ def _made(stem, out):
 def _is_done(file, out, maker):
     "这张图像是不是已由同一个模型、同样的选项做过；那里是别人的结果就报`ValueError`"
     label, made = _made(file.stem, out)
-    if not label.exists():
+    there = _results(file.stem, out)
+    if not there:
         return False
     content = _hash(file)
     source = str(file.resolve())
     if made.get("content") != content and made.get("source") != source:
         owner = made.get("source", "不知道哪一张图像")
-        raise fault(ValueError, f"{label}是{owner}的结果，不盖掉", "换一个--out，或先删掉它")
-    return made.get("content") == content and made.get("maker") == maker
+        raise fault(ValueError, f"{there[0]}是{owner}的结果，不盖掉", "换一个--out，或先删掉它")
+    return label.exists() and made.get("content") == content and made.get("maker") == maker
 
 _RESULTS = ("label.tif", "overlay.png", "cells.csv", "rois.zip", "probability.tif",
             "class.tif", "class.png")
 
+def _results(stem, out):
+    "out里已有的、这个名字的结果"
+    return [out / f"{stem}_{end}" for end in _RESULTS if (out / f"{stem}_{end}").exists()]
+
 def _predict_one(model, file, out, maker, **options):
-    "预测一张图像，记下结果是谁做的"
-    label, _ = _made(file.stem, out)
-    for end in _RESULTS:  # 从前的选项做的，不要混在一起
-        (out / f"{file.stem}_{end}").unlink(missing_ok=True)
-    out.mkdir(parents=True, exist_ok=True)
+    "预测一张图像，记下结果是谁做的；没做成，从前的结果不动"
+    label, before = _made(file.stem, out)
     made = dict(source=str(file.resolve()), content=_hash(file), maker=maker)
-    _write_json(made, out / f"{file.stem}_made.json")
+    old = {path: path.stat().st_mtime_ns for path in _results(file.stem, out)}
+    if not old:  # 头一次做，先占住名字
+        _write_json(made, out / f"{file.stem}_made.json")
+        before = made
     predict_file(model, file, out, **options)
-    if _made(file.stem, out)[1] != made:
+    if _made(file.stem, out)[1] != before:
+        _write_json(made | dict(maker=None), out / f"{file.stem}_made.json")  # 下次重做
         raise fault(ValueError, f"同时有另一个unet_predict在{out}里写{label.name}",
                     "等它做完，换一个--out再来")
+    for path, time in old.items():  # 从前的选项做的，不要混在一起
+        if path.stat().st_mtime_ns == time:
+            path.unlink()
+    _write_json(made, out / f"{file.stem}_made.json")
 
 def _finish(done, out, maker, cuts, skipped, redone):
     "合成总表，说一声做了什么，用的什么切法"
@@ -1097,7 +1117,7 @@ def _finish(done, out, maker, cuts, skipped, redone):
         print(f"跳过{skipped}张：同一个模型、同样的选项已经做过")
     if redone:
         print(f"重做{redone}张：模型、选项或图像变了")
-    if done or (out / "cells.csv").exists():  # 都没做成的，从总表里去掉
+    if done:
         others, cells = _collect_cells(out, maker)
         if others:
             print(f"cells.csv里没有另外{others}张：不是这个模型、这样的选项做的")
@@ -1167,6 +1187,8 @@ def unet_predict(
                    write_probability=probability)
     cuts = cutting(network, threshold=threshold, neck=neck, min_size=min_size)
     options |= cuts
+    if (out / "cells.csv").exists() and not any(out.glob("*_made.json")):
+        raise fault(ValueError, f"{out / 'cells.csv'}不是unet_predict写的，不盖掉", "换一个--out")
     out.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=out).close()  # 写不进去，现在就说
     if left and state.is_main_process:
@@ -1183,9 +1205,10 @@ def unet_predict(
                     if _is_done(file, out, maker):
                         skipped += 1
                         continue
-                    redone += _made(file.stem, out)[0].exists()
+                    again = _made(file.stem, out)[0].exists()
                     _predict_one(network, file, out, maker, max_memory=limit, said=said,
                                  progress=bar.update, **options)
+                    redone += again
             except Exception as error:
                 sentence = one_sentence(error)
                 if sentence is None:

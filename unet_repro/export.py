@@ -74,7 +74,8 @@ def describe_model(
     facts = dict(
         in_channels=model.in_channels, out_channels=model.head.out_channels, depth=model.depth,
         padding=model.padding, value_range=list(model.value_range), **cutting(model))
-    return facts | {name: model.about[name] for name in ["classes"] if name in model.about}
+    known = ("classes", "kind")  # 类的名字；边界单列一类的是border
+    return facts | {name: model.about[name] for name in known if name in model.about}
 
 def export_model(
     model: UNet,  # 训练好的网络

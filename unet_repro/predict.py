@@ -167,10 +167,12 @@ def _check_fit(model, image):
     some = image[::len(image) // 256 + 1, ::image.shape[1] // 256 + 1]
     outside = ((some < low) | (some > high)).mean() > 0.5
     normalized = image.dtype.kind == "f" and some.max() <= 1 < high - low
+    fewer = image.dtype == np.uint8 and high > 255  # 练的是16位的
+    more = high <= 255 and (some > 255).mean() > 0.01
     if _is_flat(image):
         value = "、".join(f"{v:g}" for v in np.atleast_1d(some[0, 0]))
         notes["flat"] = f"图像处处是{value}，没有东西可分。看看文件是不是空的、存错了"
-    elif outside or normalized:
+    elif outside or normalized or fewer or more:
         notes["range"] = (f"图像的灰度是{some.min():g}到{some.max():g}，"
                           f"与模型记住的灰度范围{low:g}到{high:g}不合。给原来的灰度，不要先归一化，"
                           "位数也要与训练时相同（见常见问题“练得好好的，预测却不对”）")

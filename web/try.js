@@ -113,6 +113,7 @@ async function load() {
   $("whichRow").hidden = classes < 3;
   $("which").replaceChildren(...["不是背景的", ...Array.from({ length: classes - 1 }, (_, i) => names[i + 1] ?? `第${i + 1}类`)]
     .map((text, i) => new Option(text, i)));
+  if (model.card.kind === "border") $("which").value = 1;  // 边界会把细胞连起来
   showValues();
 }
 

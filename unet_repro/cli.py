@@ -226,7 +226,7 @@ class Source:
     data: str = "PhC-C2DH-U373"  # 数据集的名字或文件夹
     images: str = None  # 自己的图像在哪个文件夹；写了它就不看--data
     masks: str = None  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary", "border"] = "auto"  # 编号、亮暗、边界单列一类，或自动
+    kind: Literal["auto", "ids", "binary", "border"] = "auto"  # 自动、编号、亮暗，或边界单列一类
     classes: str = None  # 掩码里是类别：连背景共几类，或各类的名字，如背景,细胞,碎屑；或classes.txt
     colours: str = None  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False  # 掩码里亮的是背景
@@ -326,7 +326,7 @@ def unet_data(
     seed: int = 0,  # 合成数据的随机种子
     images: str = None,  # 自己的图像在哪个文件夹（check）
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自动
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 自动、编号、亮暗，或边界单列一类
     classes: str = None,  # 掩码里是类别：几类，或各类的名字；导入时写auto，或名字，先写background
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
@@ -372,7 +372,7 @@ def unet_doctor(
     model: str = None,  # 模型文件夹，或训练写出的文件夹，如runs/train；不写就只看数据
     images: str = None,  # 自己的图像在哪个文件夹
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自动
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 自动、编号、亮暗，或边界单列一类
     classes: str = None,  # 掩码里是类别：几类，或各类的名字
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景
@@ -955,7 +955,7 @@ def unet_evaluate(
     test_seq: str = None,  # 给哪一段录像、哪一组打分；不写就用训练时留出的
     images: str = None,  # 自己的图像在哪个文件夹
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
-    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 编号、亮暗、边界单列一类，或自动
+    kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 自动、编号、亮暗，或边界单列一类
     classes: str = None,  # 掩码里是类别：几类，或各类的名字
     colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
     invert: bool = False,  # 掩码里亮的是背景

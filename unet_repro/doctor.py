@@ -691,9 +691,9 @@ def _find_range(net, images, masks, found):
     values = np.concatenate([image.ravel() for image in images])
     a, b = np.percentile(values, [0.1, 99.9])
     outside = ((values < low) | (values > high)).mean()
-    cure = ("权重没有坏，不用重练：把模型文件夹里config.json的value_range改成训练数据的"
-            "dataset.value_range；下次建模型写UNet(value_range=dataset.value_range)；"
-            "预测给原来的灰度和位数")
+    cure = ("权重没有坏，不用重练：unet_train练的，给原来的灰度和位数，换了相机、曝光照10章对灰度；"
+            "自己建模型忘了传value_range的，把模型文件夹里config.json的value_range改成训练数据的"
+            "dataset.value_range")
     what = f"模型记住的灰度范围是{low:g}到{high:g}，这些图像是{a:g}到{b:g}"
     if outside > 0.5:
         return Finding(f"{what}，{outside:.0%}的像素在范围之外", cure, "range")

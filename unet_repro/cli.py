@@ -31,7 +31,7 @@ from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
 from .export import _weights_hash, export_model, export_package, model_card
 from .files import check_size, fault, image_pixels, is_image, is_mask, provenance
-from .files import reason, replacing, shared_spacing
+from .files import read_spacing, reason, replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import identical, read_as, split_frames, unpaired
 from .labels import _is_background, import_labels
@@ -708,11 +708,16 @@ def _write_run(arguments, parts, history, folder):
 
 # %% ../nbs/07_cli.ipynb #07f10001
 def _note_spacing(model, paths):
-    "训练的图像写着像素多大，模型就记住"
+    "训练的图像写着像素多大，模型就记住；大小不一，说一声"
     spacing = shared_spacing(paths)
     if spacing:
         model.about = model.about | dict(spacing=spacing)
         print("一个像素{:g}×{:g}µm（高×宽）".format(*spacing))
+        return
+    heights = [known[0] for known in map(read_spacing, dict.fromkeys(paths)) if known]
+    if heights and max(heights) > 1.1 * min(heights):
+        print(f"注意：训练的图像，一个像素从{min(heights):g}到{max(heights):g}µm，"
+              "细胞的大小也就不同；先缩放成一样的（10章）")
 
 
 # %% ../nbs/07_cli.ipynb #0c754b5a

@@ -265,7 +265,7 @@ def grow_back(
     distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     given = np.where((inside > 0) & (distance <= reach), labels[tuple(nearest)], labels)
     kept = labels > 0
-    for _ in range(2 * reach):  # 一步一步连过去，连不上的碎点不给
+    for _ in range(int(2 * reach)):  # 一步一步连过去，连不上的碎点不给
         near = kept.copy()
         for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
             same = given[one] == given[other]

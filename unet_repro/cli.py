@@ -35,7 +35,7 @@ from .files import read_spacing, reason, replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import identical, read_as, split_frames, unpaired
 from .labels import _is_background, import_labels
-from .large import _roifile, label_cells, predict_file
+from .large import _roifile, _scratch, label_cells, predict_file
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
 from .recipe import RECIPES, prepare
@@ -448,10 +448,10 @@ def _keep_out(folder, option, *sources):
                         cure)
 
 def _keep_start(arguments):
-    "起步的模型不能在`--out`里面，练完会被盖掉"
+    "起步的模型不能是`--out`里的last、best，练完会被盖掉"
     if arguments.start and not arguments.resume:
-        start = _find_model(arguments.start).resolve()
-        if start.is_relative_to(Path(arguments.out).resolve()):
+        start, out = _find_model(arguments.start).resolve(), Path(arguments.out).resolve()
+        if start in (out / "last", out / "best"):
             raise fault(ValueError, f"--start {arguments.start}在--out里面，练完会被盖掉",
                         "用--out换一个文件夹")
 
@@ -646,10 +646,12 @@ def _warn_thin(masks):
     "画边界的：有几块去掉边界什么也不剩，说一声"
     total = thin = 0
     for mask in masks:
-        blocks, count = ndimage.label(mask > 0)
-        total += count
-        thin += count - len(np.unique(blocks[mask == 1]))
-    if thin:
+        blocks, _ = ndimage.label(mask > 0)
+        edge = np.concatenate([blocks[[0, -1]], blocks[:, [0, -1]]], axis=None)
+        whole = np.setdiff1d(np.flatnonzero(np.bincount(blocks.ravel()) > 10), [0, *edge])
+        total += len(whole)  # 碎屑、画面切掉的不数
+        thin += len(np.setdiff1d(whole, blocks[mask == 1]))
+    if thin > 0.05 * total:
         print(f"注意：训练的{total}块细胞里有{thin}块太小，去掉3像素宽的边界什么也不剩，学不到；"
               "先把图像放大")
 
@@ -1017,7 +1019,8 @@ def _expand(path):
             left.append(file)
     masks = list(filter(is_mask, images)) if path.is_dir() else []
     if len(masks) < len(images):  # 全都叫mask之类的，就是图像
-        return [file for file in images if file not in masks], left + masks
+        kept = set(images) - set(masks)
+        return sorted(kept) if masks else images, left + masks
     return images, left
 
 def _find_images(paths, out):
@@ -1100,21 +1103,24 @@ def _results(stem, out):
 
 def _predict_one(model, file, out, maker, **options):
     "预测一张图像，记下结果是谁做的；没做成，从前的结果不动"
-    label, before = _made(file.stem, out)
+    record = out / f"{file.stem}_made.json"
     made = dict(source=str(file.resolve()), content=_hash(file), maker=maker)
-    old = {path: path.stat().st_mtime_ns for path in _results(file.stem, out)}
-    if not old:  # 头一次做，先占住名字
-        _write_json(made, out / f"{file.stem}_made.json")
-        before = made
-    predict_file(model, file, out, **options)
-    if _made(file.stem, out)[1] != before:
-        _write_json(made | dict(maker=None), out / f"{file.stem}_made.json")  # 下次重做
-        raise fault(ValueError, f"同时有另一个unet_predict在{out}里写{label.name}",
-                    "等它做完，换一个--out再来")
-    for path, time in old.items():  # 从前的选项做的，不要混在一起
-        if path.stat().st_mtime_ns == time:
-            path.unlink()
-    _write_json(made, out / f"{file.stem}_made.json")
+    if not _results(file.stem, out):  # 头一次做，先占住名字
+        _write_json(made, record)
+    before = _made(file.stem, out)[1]
+    with _scratch(out) as folder:
+        predict_file(model, file, folder, **options)
+        if _made(file.stem, out)[1] not in (before, made):
+            raise fault(ValueError, f"同时有另一个unet_predict在{out}里写{file.stem}的结果",
+                        "等它做完，换一个--out再来")
+        _write_json(made | dict(maker=None), record)  # 换到一半停下的，下次重做
+        new = {path.name for path in folder.iterdir()}
+        for name in new:
+            os.replace(folder / name, out / name)
+        for path in _results(file.stem, out):  # 从前的选项做的，不要混在一起
+            if path.name not in new:
+                path.unlink()
+        _write_json(made, record)
 
 def _finish(done, out, maker, cuts, skipped, redone):
     "合成总表，说一声做了什么，用的什么切法"
@@ -1192,8 +1198,9 @@ def unet_predict(
                    write_probability=probability)
     cuts = cutting(network, threshold=threshold, neck=neck, min_size=min_size)
     options |= cuts
-    if (out / "cells.csv").exists() and not any(out.glob("*_made.json")):
-        raise fault(ValueError, f"{out / 'cells.csv'}不是unet_predict写的，不盖掉", "换一个--out")
+    table = out / "cells.csv"
+    if table.is_file() and not table.read_bytes().startswith("\ufeffimage".encode()):
+        raise fault(ValueError, f"{table}不是unet_predict写的，不盖掉", "换一个--out")
     out.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=out).close()  # 写不进去，现在就说
     if left and state.is_main_process:

@@ -433,11 +433,12 @@ def _touch(mask):
 # %% ../nbs/06_evaluate.ipynb #8337d3b5
 def _areas(masks):
     "各个物体的像素数；一个编号画着几块的（前景、类别），物体是连通域"
-    ids = [np.unique(mask[mask > 0], return_counts=True)[1] for mask in masks]
+    names, ids = zip(*(np.unique(mask[mask > 0], return_counts=True) for mask in masks))
     blocks = [np.bincount(ndimage.label(mask)[0].ravel())[1:] for mask in masks]
     ids, blocks = np.concatenate(ids), np.concatenate(blocks)
     whole = blocks > 0.05 * blocks.max()  # 碎屑不数
-    return blocks if whole.sum() > 1.5 * len(ids) else ids
+    alone = len(np.unique(np.concatenate(names))) == 1
+    return blocks if alone or whole.sum() > 1.5 * len(ids) else ids
 
 def fit_cutting(
     masks: list,  # 训练帧的掩码，每张`(H, W)`整数：实例的编号，或只有前景与背景

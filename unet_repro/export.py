@@ -139,8 +139,9 @@ def _read_run(run, model):
         found = json.loads(scores.read_text(encoding="utf-8"))
         usual = all(found.get(name) == value for name, value in cutting(model).items())
         if found.get("held_out") and found.get("weights") == own and usual:
-            wanted = ("SEG", "DET", "border")
-            record |= {key: found[key] for key in wanted if found.get(key) is not None}
+            kept = {key: value for key, value in record.items() if key not in ("SEG", "DET")}
+            known = {key: found[key] for key in ("SEG", "DET") if found.get(key) is not None}
+            record = kept | known | dict(border=found.get("border", 0))
     return record
 
 def _network_rows(model):

@@ -456,13 +456,17 @@ def image_files(
     folder: Path,  # 要找的文件夹，连同子文件夹
 ) -> list[Path]:  # 按路径排好
     "文件夹里的图像文件；链接的子文件夹也算，隐藏的不算"
-    files, seen = [], set()
-    for place, inner, names in os.walk(folder, followlinks=True):
-        here = os.path.realpath(place)
-        fresh = [] if here in seen else inner  # 链接绕了圈，不再往里走
-        inner[:] = [name for name in fresh if not name.startswith(".")]
-        files += [Path(place, name) for name in (names if here not in seen else ())]
-        seen.add(here)
+    files, seen, waiting, top = [], set(), [folder], Path(os.path.realpath(folder))
+    while waiting:  # 先是真的子文件夹，再是链接的
+        for place, inner, names in os.walk(waiting.pop(0)):
+            here = os.path.realpath(place)
+            if here in seen or here != str(top) and top.is_relative_to(here):  # 绕了圈
+                inner.clear()
+                continue
+            seen.add(here)
+            inner[:] = sorted(name for name in inner if not name.startswith("."))
+            files += [Path(place, name) for name in names]
+            waiting += filter(os.path.islink, [os.path.join(place, name) for name in inner])
     files = [file for file in files if is_image(file)]
     return sorted(f for f in files if f.is_file() or not f.exists())  # 断了的链接留给读的人说
 
@@ -642,7 +646,8 @@ def check_training(
     "开练之前：有一个是空的，优化器管的全是别的网络的参数，报`ValueError`"
     if not all(length_hint(loader, 1) for loader in loaders):  # 说不出长短的，算不空
         raise fault(ValueError, "训练集或测试集是空的", "检查划分；drop_last丢掉了就减小批量")
-    steered = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    groups = getattr(optimizer, "param_groups", [dict(params=model.parameters())])
+    steered = {id(p) for group in groups for p in group["params"]}
     if not steered & set(map(id, model.parameters())):
         raise fault(ValueError, "优化器管的不是这个网络的参数，练了也不动",
                     "先造网络，再造优化器；重造了网络，优化器也要重造", "flat")

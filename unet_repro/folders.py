@@ -194,14 +194,20 @@ def _settle(reading, masks):
 # %% ../nbs/17_folders.ipynb #d4d3d137
 def _all_rim(masks, top):
     "0和top之间的像素，四周都有别的值：是插出来的边，不是细胞；至多看八张"
-    between = flat = 0
+    between = flat = values = pieces = 0
     for path, page in masks[::-(-len(masks) // 8)]:
         mask = read_mask(path, page)
-        middle = (mask > 0) & (mask < top)
+        middle = np.where(mask < top, mask, 0)
         same = ndimage.maximum_filter(mask, 3) == ndimage.minimum_filter(mask, 3)
-        between += middle.sum()
-        flat += (middle & same).sum()
-    return flat < 0.01 * between
+        between += (middle > 0).sum()
+        flat += ((middle > 0) & same).sum()
+        if flat > 0.01 * between:
+            return False
+        for value, box in enumerate(ndimage.find_objects(middle), 1):
+            if box is not None:
+                values += 1
+                pieces += ndimage.label(middle[box] == value, np.ones((3, 3)))[1]
+    return pieces > 1.5 * values  # 一个值一块的，是很小的细胞
 
 def _check_grey(counts, values, where, masks):
     "编号里混着的灰度：插过值的，灰度画的类别，报`ValueError`"
@@ -320,7 +326,7 @@ def read_labels(
                     "统一成一种写法", "own")
     if reading.kind == "binary" and not reading.exact:
         bright = pixels > sum(reading.values) / 2
-        if not bright.any() and len(np.unique(pixels)) == 2:  # 这张是0和1，别的是0和255
+        if not bright.any() and np.unique(pixels).tolist() in ([0, 1], [0, 255]):
             raise fault(ValueError, f"{at_page(path, page)}只有{pixels.min()}和{pixels.max()}，"
                         f"别的掩码到{max(reading.values)}，分不出亮暗", "统一成0和255", "mask255")
         return _blobs(bright, reading)

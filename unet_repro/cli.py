@@ -30,12 +30,12 @@ from .engine import checkpoint_activations, keep_memory, train_run, training_loc
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
 from .export import _weights_hash, export_model, export_package, model_card
-from .files import check_size, fault, image_pixels, is_image, is_mask, provenance
-from .files import read_spacing, reason, replacing, shared_spacing
+from .files import _shared, check_size, fault, image_pixels, is_image, is_mask
+from .files import provenance, read_spacing, reason, replacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import identical, read_as, split_frames, unpaired
 from .labels import _is_background, import_labels
-from .large import _roifile, _scratch, label_cells, predict_file
+from .large import _roifile, label_cells, predict_file
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
 from .recipe import RECIPES, prepare
@@ -711,12 +711,13 @@ def _write_run(arguments, parts, history, folder):
 # %% ../nbs/07_cli.ipynb #07f10001
 def _note_spacing(model, paths):
     "训练的图像写着像素多大，模型就记住；大小不一，说一声"
-    spacing = shared_spacing(paths)
+    found = [read_spacing(path) for path in dict.fromkeys(paths)]
+    spacing = _shared(found)
     if spacing:
         model.about = model.about | dict(spacing=spacing)
         print("一个像素{:g}×{:g}µm（高×宽）".format(*spacing))
         return
-    heights = [known[0] for known in map(read_spacing, dict.fromkeys(paths)) if known]
+    heights = [known[0] for known in found if known]
     if heights and max(heights) > 1.1 * min(heights):
         print(f"注意：训练的图像，一个像素从{min(heights):g}到{max(heights):g}µm，"
               "细胞的大小也就不同；先缩放成一样的（10章）")
@@ -1017,11 +1018,10 @@ def _expand(path):
             images.append(file)
         elif file.name[0] != "." and (file.is_file() or path.is_dir()):
             left.append(file)
-    masks = list(filter(is_mask, images)) if path.is_dir() else []
-    if len(masks) < len(images):  # 全都叫mask之类的，就是图像
-        kept = set(images) - set(masks)
-        return sorted(kept) if masks else images, left + masks
-    return images, left
+    masks = set(filter(is_mask, images)) if path.is_dir() else set()
+    if len(masks) == len(images):  # 全都叫mask之类的，就是图像
+        return images, left
+    return [file for file in images if file not in masks], left + sorted(masks)
 
 def _find_images(paths, out):
     "`(全部图像, 没有用上的)`；没有图像报`FileNotFoundError`，重名或结果会混进去报`ValueError`"
@@ -1108,19 +1108,25 @@ def _predict_one(model, file, out, maker, **options):
     if not _results(file.stem, out):  # 头一次做，先占住名字
         _write_json(made, record)
     before = _made(file.stem, out)[1]
-    with _scratch(out) as folder:
-        predict_file(model, file, folder, **options)
+
+    def ready(names):
         if _made(file.stem, out)[1] not in (before, made):
             raise fault(ValueError, f"同时有另一个unet_predict在{out}里写{file.stem}的结果",
                         "等它做完，换一个--out再来")
         _write_json(made | dict(maker=None), record)  # 换到一半停下的，下次重做
-        new = {path.name for path in folder.iterdir()}
-        for name in new:
-            os.replace(folder / name, out / name)
         for path in _results(file.stem, out):  # 从前的选项做的，不要混在一起
-            if path.name not in new:
+            if path.name not in names:
                 path.unlink()
-        _write_json(made, record)
+
+    predict_file(model, file, out, ready=ready, **options)
+    _write_json(made, record)
+
+def _check_table(table):
+    "总表若是别人写的，报`ValueError`"
+    if table.is_file():
+        with open(table, encoding="utf-8-sig", errors="replace") as opened:
+            if not opened.readline().startswith("image"):
+                raise fault(ValueError, f"{table}不是unet_predict写的，不盖掉", "换一个--out")
 
 def _finish(done, out, maker, cuts, skipped, redone):
     "合成总表，说一声做了什么，用的什么切法"
@@ -1132,7 +1138,6 @@ def _finish(done, out, maker, cuts, skipped, redone):
         others, cells = _collect_cells(out, maker)
         if others:
             print(f"cells.csv里没有另外{others}张：不是这个模型、这样的选项做的")
-    if done:
         if not cells:
             print(f"注意：一个细胞也没有分出来；小于{cuts['min_size']}像素的丢掉了，"
                   "细胞小就用--min_size，或看看模型练好没有")
@@ -1198,9 +1203,7 @@ def unet_predict(
                    write_probability=probability)
     cuts = cutting(network, threshold=threshold, neck=neck, min_size=min_size)
     options |= cuts
-    table = out / "cells.csv"
-    if table.is_file() and not table.read_bytes().startswith("\ufeffimage".encode()):
-        raise fault(ValueError, f"{table}不是unet_predict写的，不盖掉", "换一个--out")
+    _check_table(out / "cells.csv")
     out.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=out).close()  # 写不进去，现在就说
     if left and state.is_main_process:

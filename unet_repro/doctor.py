@@ -24,7 +24,7 @@ from .data import SegmentationDataset, _numbered, find_frames
 from .evaluate import count_errors, iou, match_objects, rand_info
 from .files import (
     ENTRIES, at_page, fault, image_files, is_copy, moved, read_image, read_mask)
-from .folders import find_own, identical, split_frames
+from .folders import _pieces, find_own, identical, split_frames
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
 from .recipe import TUTORIAL, _fit_all
@@ -180,12 +180,7 @@ def _is_walled(mask):
 
 def _parts_per_id(mask):
     "各个编号画着几块；不到最大一块二十分之一的碎屑不数"
-    counts = []
-    for i, box in enumerate(ndimage.find_objects(mask), 1):
-        if box is not None:
-            area = np.bincount(ndimage.label(mask[box] == i)[0].ravel())[1:]
-            counts.append((area > 0.05 * area.max()).sum())
-    return counts
+    return [(area > 0.05 * area.max()).sum() for area in _pieces(mask)]
 
 def _is_void(mask):
     "255只是别的编号四周的一道窄边"

@@ -417,7 +417,10 @@ def shared_spacing(
     paths: list[Path],  # 一批图像
 ) -> list[float] | None:  # 共同的像素`[高, 宽]`，微米；有不知道的、不一样大的，就是`None`
     "一批图像共同的像素大小"
-    found = [read_spacing(path) for path in dict.fromkeys(paths)]
+    return _shared([read_spacing(path) for path in dict.fromkeys(paths)])
+
+def _shared(found):
+    "各张的像素大小里共同的"
     if not found or None in found:
         return None
     sides = np.array(found)

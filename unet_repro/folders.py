@@ -192,6 +192,12 @@ def _settle(reading, masks):
 
 
 # %% ../nbs/17_folders.ipynb #d4d3d137
+def _pieces(ids):
+    "每个编号画着的几块，各有几个像素"
+    for i, box in enumerate(ndimage.find_objects(ids), 1):
+        if box is not None:
+            yield np.bincount(ndimage.label(ids[box] == i)[0].ravel())[1:]
+
 def _all_rim(masks, top):
     "0和top之间的像素，四周都有别的值：是插出来的边，不是细胞；至多看八张"
     between = flat = values = pieces = 0
@@ -203,10 +209,9 @@ def _all_rim(masks, top):
         flat += ((middle > 0) & same).sum()
         if flat > 0.01 * between:
             return False
-        for value, box in enumerate(ndimage.find_objects(middle), 1):
-            if box is not None:
-                values += 1
-                pieces += ndimage.label(middle[box] == value, np.ones((3, 3)))[1]
+        sizes = list(_pieces(middle))
+        values += len(sizes)
+        pieces += sum(map(len, sizes))
     return pieces > 1.5 * values  # 一个值一块的，是很小的细胞
 
 def _check_grey(counts, values, where, masks):
@@ -236,12 +241,9 @@ def _check_cells(masks):
     "画边界要细胞的编号：一个编号画着几块的是类别，报`ValueError`；至多看八张"
     ids = blocks = 0
     for path, page in masks[::-(-len(masks) // 8)]:
-        mask = read_mask(path, page)
-        for i, box in enumerate(ndimage.find_objects(mask), 1):
-            if box is not None:
-                ids += 1
-                area = np.bincount(ndimage.label(mask[box] == i)[0].ravel())[1:]
-                blocks += (area > 10).sum()  # 碎屑不数
+        for area in _pieces(read_mask(path, page)):
+            ids += 1
+            blocks += (area > 10).sum()  # 碎屑不数
     if blocks > 1.5 * ids:
         raise fault(ValueError, f"掩码像是类别，不是细胞的编号，如{at_page(*masks[0])}："
                     f"{ids}个编号画着{blocks}块，画不出细胞之间的边界",

@@ -547,6 +547,7 @@ def predict_file(
     rois: bool = False,  # 是否也写`名字_rois.zip`，ImageJ的轮廓
     progress: Callable | None = None,  # 每做完一块，以它的像素数调用；`None`是块多时自己画进度条
     said: dict | None = None,  # 说过的注意`{种类: [文件名]}`：许多文件用同一个，同一种只说一次
+    ready: Callable | None = None,  # 都写好了、换上之前，以各个结果的文件名调用
     **given,  # 传给`cutting`：`threshold`、`min_size`、`neck`
 ) -> int:  # 分出几个细胞
     "预测一个文件，写出`名字_label.tif`、`_overlay.png`、`_cells.csv`，有类的还有`_class`两个"
@@ -595,6 +596,9 @@ def predict_file(
             write_rois(labels, cells, folder / f"{name}_rois.zip")
         kind = np.uint16 if len(cells) < 2**16 else np.uint32
         _write_planes([labels], folder / f"{name}_label.tif", kind, True, spacing)
-        for end in (*ends, "_label.tif"):  # 编号放在最后
-            os.replace(folder / (name + end), out / (name + end))
+        results = [name + end for end in (*ends, "_label.tif")]  # 编号放在最后
+        if ready:
+            ready(results)
+        for result in results:
+            os.replace(folder / result, out / result)
     return len(cells)

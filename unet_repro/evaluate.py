@@ -284,8 +284,10 @@ def _total(frames):
     errors, marked = dict.fromkeys(_ERRORS), [f for f in frames if f["markers"] is not None]
     for k in _ERRORS if marked else ():
         errors[k] = sum(f[k] for f in marked)
-    pixels = np.sum([f["pixels"] for f in frames], axis=0)
-    total = dict(zip(("iou", "dice"), iou_and_dice(pixels)))
+    total = dict(iou=None, dice=None)
+    if any(f["iou"] is not None for f in frames):
+        pixels = np.sum([f["pixels"] for f in frames], axis=0)
+        total |= dict(zip(("iou", "dice"), iou_and_dice(pixels)))
     total["SEG"] = float(np.mean(scores)) if scores else None
     total["DET"] = _det(errors) if errors["markers"] else None
     return total | errors | dict(objects=len(scores))

@@ -23,7 +23,7 @@ from .classes import check_classes
 from .data import SegmentationDataset, _numbered, find_frames
 from .evaluate import count_errors, iou, match_objects, rand_info
 from .files import (
-    ENTRIES, at_page, fault, image_files, is_copy, moved, read_image, read_mask)
+    ENTRIES, at_page, fault, image_files, is_copy, is_flat, moved, read_image, read_mask)
 from .folders import _pieces, find_own, identical, split_frames
 from .model import UNet
 from .predict import cutting, foreground, label_instances, predict_image
@@ -190,7 +190,7 @@ def _is_void(mask):
     return ndimage.distance_transform_edt(line).max() < 8 and _roundness(line) < 0.1
 
 # %% ../nbs/09_faq.ipynb #df0cd690
-def _certain(name, images, masks):
+def _certain(name, images, masks, classes):
     "一段录像的掩码肯定不对的地方，至多一处；没有就是None"
     if not any(mask.any() for mask in masks):
         return Finding(f"{name}的{len(masks)}张掩码全是空的，没有细胞可学",
@@ -200,7 +200,7 @@ def _certain(name, images, masks):
     if rough > 0.25 and smooth < rough / 3:
         return Finding(f"{name}的图像与掩码像是放反了：掩码里相邻的像素有{rough:.0%}不同，"
                        f"图像里只有{smooth:.0%}", "把两个文件夹里的内容对调", "mismatch")
-    full = [mask for mask in masks if mask.min() > 0]
+    full = [mask for mask in masks if mask.min() > 0 and not classes]
     if 2 * len(full) > len(masks):
         ids, counts = np.unique(full[0], return_counts=True)
         return Finding(f"{name}的掩码里没有背景：{len(full)}张里没有0，"
@@ -241,12 +241,14 @@ def suspect_masks(
     name: str,  # 怎样称呼它们，如`"01"`
     images: list[np.ndarray],  # 有标注的图像
     masks: list[np.ndarray],  # 各自的实例掩码；负数是不算的像素
+    classes: bool = False,  # 掩码里是类别：可以没有背景，也没有可疑的
 ) -> tuple[Finding | None, Finding | None]:  # 肯定的问题、只是可疑的
     "只看掩码与图像的样子，说出教错的地方；至多看八帧"
     step = -(-len(masks) // 8) or 1
     images, masks = images[::step], [np.maximum(mask, 0) for mask in masks[::step]]
-    problem = _certain(name, images, masks) if masks else None
-    return problem, _suspicion(name, masks) if masks and not problem else None
+    problem = _certain(name, images, masks, classes) if masks else None
+    doubtful = masks and not (problem or classes)
+    return problem, _suspicion(name, masks) if doubtful else None
 
 # %% ../nbs/09_faq.ipynb #b5001b47
 def _check_pairs(files, images, masks, report):
@@ -269,7 +271,7 @@ def _check_pairs(files, images, masks, report):
             report.problems.append(Finding(
                 f"{file}是{mask.shape}，图像却是{images[n].shape[:2]}",
                 "掩码要与图像一样大", "mismatch"))
-        if mask.min() == mask.max() != 0:
+        if is_flat(files.get("frame", {}).get(n), mask):
             report.problems.append(Finding(f"{file}处处是一个值，没有背景", "背景要写0"))
         elif not mask.any():
             empty.append(file)
@@ -306,10 +308,11 @@ def _check_sequence(seq, files, report, hints):
     images, masks = _read_group(files, report)
     _check_pairs(files, images, masks, report)
     pairs = [n for n in masks if n in images and images[n].shape[:2] == masks[n].shape]
-    problem, note = suspect_masks(seq, [images[n] for n in pairs], [masks[n] for n in pairs])
+    classes = bool(_classes([*files.get("frame", {}).values()]))
+    problem, note = suspect_masks(
+        seq, [images[n] for n in pairs], [masks[n] for n in pairs], classes)
     report.problems += [problem] if problem else []
-    if note and not _classes([*files.get("frame", {}).values()]):
-        hints.append(note)
+    hints += [note] if note else []
     missed = _check_marks(seq, files, masks, report)
     if not files["image"].keys() & files["mask"].keys():
         report.problems.append(Finding(f"序列{seq}里没有一对图像和掩码",
@@ -414,6 +417,7 @@ def _frames(data, most=20, total=120):
         for frame in group[::-(-len(group) // most)]:
             with contextlib.suppress(OSError, ValueError):
                 image, mask = frame.read()
+                mask = np.maximum(mask, 0)  # 不算的，当背景
                 fits = image.shape[:2] == mask.shape and image.min() < image.max()
                 if fits and mask.any() and not mask.all():
                     frames.append((frame, image, mask))
@@ -751,7 +755,7 @@ def _check_model(net, history, args, frames):
     cause = (_find_range(net, images, masks, found) or _find_explosion(net, history, args)
              or _find_dead(silent, score) or _find_flat(history) or _find_black(found, masks)
              or _find_zero(found, masks))
-    if not cause and score > 0.5:
+    if not cause and score > 0.5 and not net.about.get("classes"):  # 分类的不数细胞
         cause = _find_apart(net, found, test)
     return [cause] if cause else []
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ENTRIES', 'fault', 'reason', 'replacing', 'provenance', 'tiff_page', 'quiet_tifffile', 'at_page', 'read_image',
            'read_mask', 'read_spacing', 'shared_spacing', 'image_pixels', 'is_image', 'image_files', 'is_copy',
-           'is_mask', 'pair_files', 'count_pages', 'plain_layout', 'check_size', 'check_frames', 'check_training',
-           'ModelFolder', 'moved']
+           'is_mask', 'pair_files', 'count_pages', 'plain_layout', 'check_size', 'is_flat', 'check_frames',
+           'check_training', 'ModelFolder', 'moved']
 
 # %% ../nbs/15_files.ipynb #b2618c4e
 #| code-fold: true
@@ -613,6 +613,14 @@ def check_size(
         raise fault(ValueError, f"{truth}是{mask.shape}，{picture}却是{image.shape[:2]}",
                     "掩码要与图像一样大：重新导出；缩放过的，掩码用最近邻缩放", "mismatch")
 
+def is_flat(
+    frame,  # `Frame`
+    mask: np.ndarray,  # 它的掩码
+) -> bool:
+    "掩码处处是一个值，又不是背景；读作类别的，整张可以是一类"
+    kinds = getattr(getattr(frame, "reading", None), "kinds", 0)
+    return bool(mask.min() == mask.max() != 0 and not (kinds and mask.max() > 0))
+
 def check_frames(
     frames: list,  # 一列`Frame`
     images: list[np.ndarray],  # 各帧的图像
@@ -625,7 +633,7 @@ def check_frames(
     for frame, image, mask in zip(frames, images, masks):
         picture, truth = (at_page(file, frame.page) for file in (frame.image, frame.mask))
         check_size(frame, image, mask)
-        if mask.min() == mask.max() != 0:
+        if is_flat(frame, mask):
             raise fault(ValueError, f"{truth}处处是一个值，没有背景",
                         "背景要写0；这一帧标错了就删掉它")
         if (image.dtype, image.shape[2:]) != usual:

@@ -30,8 +30,8 @@ from .engine import checkpoint_activations, keep_memory, train_run, training_loc
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
 from .export import _weights_hash, export_model, export_package, model_card
-from .files import _shared, check_size, fault, image_pixels, is_image, is_mask
-from .files import provenance, read_spacing, reason, replacing
+from .files import _local, _shared, check_size, fault, image_pixels, is_image, is_mask
+from .files import provenance, read_mask, read_spacing, reason, replacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import identical, read_as, split_frames, unpaired
 from .labels import _is_background, import_labels
@@ -455,10 +455,10 @@ def _keep_start(arguments):
             raise fault(ValueError, f"--start {arguments.start}在--out里面，练完会被盖掉",
                         "用--out换一个文件夹")
 
-def _digest(dataset):
+def _digest(frames):
     "图像和掩码的指纹：搬了家的数据，看它是不是原来那一套"
     digest = hashlib.sha256()
-    files = (file for frame in dataset.frames for file in (frame.image, frame.mask))
+    files = (file for frame in frames for file in (frame.image, frame.mask))
     for file in dict.fromkeys(files):  # 堆栈只看一次
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
@@ -469,7 +469,7 @@ def _save_arguments(arguments, folders, dataset, digest, state):
     if not arguments.resume and ((out / "history.csv").exists() or any(out.glob("state-*"))):
         raise fault(FileExistsError, f"{out}里已有一次训练的结果",
                     f"换一个--out，或先删掉它；被打断的用--resume {out}接着练")
-    found = _digest(dataset)
+    found = _digest(dataset.frames)
     if digest and digest != found:
         raise fault(ValueError, f"{folders[0]}与{out}练的不是同一套数据",
                     "用--data（或--images、--masks）指出原来的那一套")
@@ -580,8 +580,8 @@ def _check_order(model, old, names):
                     "次序要一样：--classes照原来的次序写，掩码的颜色或编号也照它", "classes")
 
 def _find_model(model):
-    "模型文件夹；给的是训练写出的文件夹，就用里面的last"
-    folder = Path(model)
+    "模型文件夹；给的是训练写出的文件夹，就用里面的last；Hub上的先取下来"
+    folder = _local(model, {})
     inside = (folder / "last").is_dir() and not (folder / "config.json").exists()
     return folder / "last" if inside else folder
 
@@ -603,11 +603,13 @@ def _prepare(arguments, frames, indices):
     border = dict(kind="border") if arguments.kind == "border" else {}
     if border:
         names = list(BORDER_NAMES)
-    if arguments.start:
-        arguments.start = str(_find_model(arguments.start))
-        old = UNet.from_pretrained(arguments.start).about.get("classes")
-        _check_order(arguments.start, old, names)
-    parts = prepare(recipe, frames, indices=indices, start=arguments.start)
+    start, last = arguments.start, Path(arguments.out) / "last"
+    if start and arguments.resume and last.is_dir():  # 权重由状态里读，起步的模型可以不在了
+        start = last
+    elif start:
+        arguments.start = start = str(_find_model(start).resolve())
+        _check_order(start, UNet.from_pretrained(start).about.get("classes"), names)
+    parts = prepare(recipe, frames, indices=indices, start=start)
     arguments.width = parts["model"].head.in_channels
     dataset = parts["test_dataloader"].dataset.dataset
     masks = [np.maximum(dataset.masks[i], 0) for i in indices[0]]
@@ -694,6 +696,7 @@ def _write_run(arguments, parts, history, folder):
     for name in ("out", "resume", "data", *_PLACES):
         del saved[name]
     metrics = dict(iou=last["iou"], dice=last["dice"], loss=last["test_loss"],
+                   weights=_weights_hash(model),
                    data=folder.name.removesuffix("_train"), **saved,
                    seconds=sum(row["seconds"] for row in history),
                    train_frames=len(parts["train_dataloader"].dataset), test_frames=len(test),
@@ -760,41 +763,41 @@ def _places(frames):
 
 def _held_out(model, source, test_seq, about):
     "`(评哪些帧, 在哪些文件夹, 哪一组, 练过的几帧, 是不是正好留出的)`；说不出练过没有，是`None`"
-    trained, train, held = None, None, []
+    trained, train, held, same = None, None, [], True
     written = source.images or source.data
     if (model.parent / "args.json").exists():
-        trained = _read_arguments(model.parent)[0]
+        trained, digest = _read_arguments(model.parent)
         with contextlib.suppress(*[OSError, ValueError] if written else []):  # 练的数据不在了
             _still_there(trained)
             found, (train, test), folders = _training_data(trained, about=about)
-            train, held = [found[i] for i in train], [found[i] for i in test]
+            train = [replace(found[i]) for i in train]  # identical不数同一个对象
+            held = [found[i] for i in test]
+            if trained.test and digest:  # 添了帧，照成数留出的就不是那几帧了
+                same = digest == _digest(found)
     elif not written:
         raise fault(FileNotFoundError, f"不知道{model}练的是哪套数据（旁边没有args.json）",
                     "用--data写出数据集，自己的图像用--images、--masks")
     if written:
         source.data = source.data or Source.data
-        frames, folders = _find_frames(source, about=about)
-        groups = sorted({frame.group for frame in frames})
+        found, folders = _find_frames(source, about=about)
+    if written or test_seq:
+        groups = sorted({frame.group for frame in found})
         if not test_seq and not source.images and trained and trained.test_seq in groups:
             test_seq = trained.test_seq
         if test_seq and test_seq not in groups:
             raise fault(FileNotFoundError, f"{folders[0]}里没有{test_seq}这一组",
                         f"检查--data和--test_seq；有的是{'、'.join(groups)}")
-        frames = [frame for frame in frames if test_seq in (None, frame.group)]
-    elif test_seq:
-        other = dict(test_seq=test_seq, test=None, test_images=None, test_masks=None)
-        found, (_, test), folders = _training_data(replace(trained, **other), about=about)
-        frames = [found[i] for i in test]
+        frames = [frame for frame in found if test_seq in (None, frame.group)]
     else:
         frames, test_seq = held, trained.test_seq
-    lost = trained and train is None
+    lost = trained and train is None or not same
     seen = None if lost else len(identical(train or [], frames))
-    return frames, folders, test_seq, seen, _places(frames) == _places(held)
+    return frames, folders, test_seq, seen, same and _places(frames) == _places(held)
 
 def _say_seen(count):
     "评的帧里有没有练过的"
     if count is None:
-        print("注意：练的数据找不到了，说不出这些帧练过没有；练过的分数偏高")
+        print("注意：练的数据找不到了，或改动过，说不出这些帧练过没有；练过的分数偏高")
     elif count:
         print(f"注意：其中{count}帧是这个模型练过的，分数偏高")
 
@@ -811,11 +814,16 @@ def _claim(folder, owner):
     if any(folder.glob("*.tif")) and not mine:
         raise fault(FileExistsError, f"{folder}里已有别的模型、别的数据的结果，不盖掉",
                     "用--res换一个文件夹，或先删掉它；只想给它打分，写--gt和--res，不写模型")
+    if made.get("weights") != owner["weights"]:  # 再练过的，从前的概率图不是它的
+        for old in folder.glob("*_probability.tif") if mine else ():
+            old.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(owner, record)
 
 def _write_tiff(labels, path):
-    "编号写成压缩的TIFF，写好了才换上"
+    "编号写成压缩的TIFF，写好了才换上；多得16位放不下报`ValueError`"
+    if labels.max() >= 2**16:
+        raise fault(ValueError, f"{path}要写{labels.max()}个编号，16位放不下", "把--min_size改大")
     picture = io.BytesIO()
     Image.fromarray(labels.astype("uint16")).save(picture, "TIFF", compression="tiff_lzw")
     with replacing(path) as partial:
@@ -936,17 +944,20 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     _say_reading(frames, _check_masks(frames), folders if whole else ())
     _say_seen(seen)
     weights = _weights_hash(network)
-    _claim(res, dict(model=str(model.resolve()), weights=weights, data=where, test_seq=seq))
+    places = "、".join(str(folder.resolve()) for folder in folders)
+    _claim(res, dict(model=str(model.resolve()), weights=weights, data=places, test_seq=seq))
     truth = folders[0] / f"{seq}_GT"
+    raw = getattr(frames[0], "reading", Reading("ids")).kind == "ids"  # 掩码写的就是编号
     if names:
         found, truths, _ = _predict_frames(network, frames, res, cuts, keep)
         scores = _score_classes(found, truths, names, border)
-    elif truth.is_dir():
+    elif truth.is_dir() and raw:
         _predict_sequence(network, _sequence_images(folders[0], seq), res, cuts, keep)
         scores = score_folder(res, truth, border)
     else:
         found, truths, called = _predict_frames(network, frames, res, cuts, keep)
-        scores = score_frames(found, truths, called, border=border)
+        marks = [frame.marks and read_mask(frame.marks) for frame in frames]
+        scores = score_frames(found, truths, called, marks, border)
     if not names:
         print(_cuts_text(cuts))
         print(scores_text(scores))
@@ -1000,7 +1011,11 @@ def unet_evaluate(
     if told and not (images or data):
         raise fault(ValueError, f"写了--{'、--'.join(told)}，没有写--images",
                     "评别的帧，写出--images或--data；评留出的帧，去掉它们", "own")
-    _evaluate_model(_find_model(model), source, test_seq, border, res, cuts, probability)
+    folder = _find_model(model)
+    if not res and folder.is_dir() and not Path(model).is_dir():
+        raise fault(ValueError, f"{model}是Hub上的模型，结果不知道写到哪里",
+                    "用--res写出一个文件夹")
+    _evaluate_model(folder, source, test_seq, border, res, cuts, probability)
 
 
 # %% ../nbs/07_cli.ipynb #fd8dcd61
@@ -1209,7 +1224,9 @@ def unet_predict(
     if left and state.is_main_process:
         print(f"注意：没有用上{len(left)}个文件或子文件夹，如{left[0]}：只取这一层的"
               "TIFF、PNG、JPEG、BMP，不取掩码")
-    maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), **options)
+    about = {key: network.about[key] for key in ("classes", "kind") if key in network.about}
+    maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), about=about,
+                 **options)
     failed, skipped, redone, said = [], 0, 0, {}
     mine = files[state.process_index::state.num_processes]
     limit = None if memory is None else memory * 10**6
@@ -1254,20 +1271,24 @@ from .predict import _check_fit
 def _films(film):
     "录像`{名字: 文件夹}`，和数据集的名字；给的是一段录像，名字就是`None`"
     folder = Path(film)
+    if folder.name in ("", ".."):  # 写的是“.”、“..”
+        folder = folder.resolve()
     if not _numbered(folder, "t"):
-        folder = find_data(film, synthesize=False)
+        folder = find_data(str(folder), synthesize=False)
         found = {place.name: place for place in sorted(folder.glob("[0-9][0-9]"))}
         if found:
             return found, folder.name.removesuffix("_train")
     return {folder.name: folder}, None
 
-def _seen(model, film):
-    "这段录像，模型练的时候见过没有"
+def _seen(model, film, about):
+    "这段录像里，有没有模型练过的帧；练的数据不在了，当作没有"
     if not (model.parent / "args.json").is_file():
         return False
     trained = _read_arguments(model.parent)[0]
-    same = trained.data and Path(trained.data).resolve() == film.parent.resolve()
-    return bool(same and trained.test_seq and trained.test_seq != film.name)
+    with contextlib.suppress(OSError, ValueError):
+        found, (train, _), _ = _training_data(_still_there(trained), about=about)
+        return film.resolve() in {found[i].image.resolve().parent for i in train}
+    return False
 
 def _segment(network, images, border, cuts):
     "一帧一帧地给出标签图；同一种注意只说一次"
@@ -1280,9 +1301,12 @@ def _segment(network, images, border, cuts):
         labels = label_cells(network, probability, **cuts)
         yield keep_inside(labels, border) if border else labels
 
-def _score_film(res, truth, border):
-    "有真相就打分，说一声；没有就是`None`"
+def _score_film(res, truth, border, reading):
+    "有真相就打分，说一声；没有、不是编号就是`None`"
     if not (truth / "SEG").is_dir():
+        return None
+    if reading.kind == "binary" or reading.invert or reading.colours:
+        print(f"注意：模型练的时候，{truth}这样的掩码不当编号读，没有打分")
         return None
     scores = score_folder(res, truth, border)
     try:
@@ -1324,9 +1348,10 @@ def unet_track(
         res = write_result(out / name / f"{seq}_RES" if name else out, files, labels,
                            linker.tracks)
         print(f"{films[seq]}：{len(files)}帧，{len(linker.tracks)}条轨迹，写在{res}")
-        if _seen(folder, films[seq]):
-            print(f"注意：{seq}是这个模型练过的，分数偏高")
-        scores[seq] = _score_film(res, films[seq].with_name(f"{seq}_GT"), border)
+        if _seen(folder, films[seq], network.about):
+            print(f"注意：{seq}里有这个模型练过的帧，分数偏高")
+        truth = films[seq].with_name(f"{seq}_GT")
+        scores[seq] = _score_film(res, truth, border, _reading(Source(), network.about))
         if name:
             write_launchers(out / "SW", name, seq, options)
     if name:

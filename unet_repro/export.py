@@ -132,8 +132,10 @@ def _read_run(run, model):
         raise fault(FileNotFoundError, f"{run}里没有metrics.json，不知道练了什么、成绩多少",
                     "要unet_train练完的文件夹")
     record, own = json.loads(file.read_text(encoding="utf-8")), _weights_hash(model)
-    last = Path(run) / "last"
-    if last.is_dir() and _weights_hash(UNet.from_pretrained(last)) != own:
+    last, measured = Path(run) / "last", record.get("weights")
+    if not measured and last.is_dir():  # 早先的没有记
+        measured = _weights_hash(UNet.from_pretrained(last))
+    if measured not in (None, own):
         record = {key: value for key, value in record.items() if key not in _MEASURES}
     for scores in sorted(Path(run).glob("*_RES/scores.json")):
         found = json.loads(scores.read_text(encoding="utf-8"))

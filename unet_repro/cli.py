@@ -1305,7 +1305,7 @@ def _score_film(res, truth, border, reading):
     "有真相就打分，说一声；没有、不是编号就是`None`"
     if not (truth / "SEG").is_dir():
         return None
-    if reading.kind == "binary" or reading.invert or reading.colours:
+    if reading.kind not in ("auto", "ids", "border") or reading.invert or reading.colours:
         print(f"注意：模型练的时候，{truth}这样的掩码不当编号读，没有打分")
         return None
     scores = score_folder(res, truth, border)

@@ -523,8 +523,10 @@ def _resumed(given):
     saved, digest = _read_arguments(given["resume"])
     changed = {name: value for name, value in given.items()
                if name not in ("resume", "data", *_PLACES) and value != getattr(saved, name)}
-    if "out" in changed and Path(changed["out"]).resolve() == Path(saved.out).resolve():
-        del changed["out"]
+    for name in {"out", "start"} & changed.keys():  # 同一个文件夹，写法不同
+        old = getattr(saved, name)
+        if old and _find_model(changed[name]).resolve() == _find_model(old).resolve():
+            del changed[name]
     refused = sorted(changed.keys() - {"epochs", "low_memory"})
     if saved.decay and "epochs" in changed:
         refused.append("epochs（余弦按原来的轮数降）")
@@ -603,11 +605,13 @@ def _prepare(arguments, frames, indices):
     border = dict(kind="border") if arguments.kind == "border" else {}
     if border:
         names = list(BORDER_NAMES)
-    start, last = arguments.start, Path(arguments.out) / "last"
-    if start and arguments.resume and last.is_dir():  # 权重由状态里读，起步的模型可以不在了
-        start = last
+    start, out = arguments.start, Path(arguments.out)
+    if start and not Path(start).is_dir() and any(out.glob("state-*")):
+        start = out / "last"  # 起步的模型不在了：接着练，权重由状态里读
     elif start:
-        arguments.start = start = str(_find_model(start).resolve())
+        start = _find_model(start)
+        if Path(arguments.start).is_dir():
+            arguments.start = str(start.resolve())
         _check_order(start, UNet.from_pretrained(start).about.get("classes"), names)
     parts = prepare(recipe, frames, indices=indices, start=start)
     arguments.width = parts["model"].head.in_channels
@@ -693,7 +697,7 @@ def _write_run(arguments, parts, history, folder):
         with replacing(out / f"{name}.png") as partial:
             figure.savefig(partial, dpi=120, format="png")
     saved = asdict(arguments)
-    for name in ("out", "resume", "data", *_PLACES):
+    for name in ("out", "resume", "data", "start", *_PLACES):
         del saved[name]
     metrics = dict(iou=last["iou"], dice=last["dice"], loss=last["test_loss"],
                    weights=_weights_hash(model),
@@ -763,7 +767,7 @@ def _places(frames):
 
 def _held_out(model, source, test_seq, about):
     "`(评哪些帧, 在哪些文件夹, 哪一组, 练过的几帧, 是不是正好留出的)`；说不出练过没有，是`None`"
-    trained, train, held, same = None, None, [], True
+    trained, train, held, same = None, None, [], True  # same：练的数据没有改动
     written = source.images or source.data
     if (model.parent / "args.json").exists():
         trained, digest = _read_arguments(model.parent)
@@ -797,7 +801,7 @@ def _held_out(model, source, test_seq, about):
 def _say_seen(count):
     "评的帧里有没有练过的"
     if count is None:
-        print("注意：练的数据找不到了，或改动过，说不出这些帧练过没有；练过的分数偏高")
+        print("注意：练的数据不在了，或改动过，不知道这些帧练过没有；若练过，分数偏高")
     elif count:
         print(f"注意：其中{count}帧是这个模型练过的，分数偏高")
 
@@ -810,9 +814,10 @@ def _claim(folder, owner):
         made = {}
     made = made if isinstance(made, dict) else {}
     same = {key for key in owner if made.get(key) == owner[key]}
-    mine = {"data", "test_seq"} <= same and same & {"model", "weights"}  # 文件夹改了名也是它
+    mine = owner.keys() - {"model", "weights"} <= same
+    mine = mine and same & {"model", "weights"}  # 文件夹改了名也是它
     if any(folder.glob("*.tif")) and not mine:
-        raise fault(FileExistsError, f"{folder}里已有别的模型、别的数据的结果，不盖掉",
+        raise fault(FileExistsError, f"{folder}里已有别的模型、别的帧的结果，不盖掉",
                     "用--res换一个文件夹，或先删掉它；只想给它打分，写--gt和--res，不写模型")
     if made.get("weights") != owner["weights"]:  # 再练过的，从前的概率图不是它的
         for old in folder.glob("*_probability.tif") if mine else ():
@@ -821,9 +826,10 @@ def _claim(folder, owner):
     _write_json(owner, record)
 
 def _write_tiff(labels, path):
-    "编号写成压缩的TIFF，写好了才换上；多得16位放不下报`ValueError`"
+    "编号写成压缩的TIFF，写好了才换上；编号超过65535报`ValueError`"
     if labels.max() >= 2**16:
-        raise fault(ValueError, f"{path}要写{labels.max()}个编号，16位放不下", "把--min_size改大")
+        raise fault(ValueError, f"{path}的编号到了{labels.max()}，16位至多65535",
+                    "把--min_size改大")
     picture = io.BytesIO()
     Image.fromarray(labels.astype("uint16")).save(picture, "TIFF", compression="tiff_lzw")
     with replacing(path) as partial:
@@ -943,20 +949,21 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     whole = (source.images or source.data) and not seq
     _say_reading(frames, _check_masks(frames), folders if whole else ())
     _say_seen(seen)
+    reading = getattr(frames[0], "reading", Reading("ids"))
+    marks = [frame.marks and read_mask(frame.marks) for frame in frames]
     weights = _weights_hash(network)
     places = "、".join(str(folder.resolve()) for folder in folders)
-    _claim(res, dict(model=str(model.resolve()), weights=weights, data=places, test_seq=seq))
+    owner = dict(data=places, test_seq=seq, held_out=held, reading=str(reading))
+    _claim(res, owner | dict(model=str(model.resolve()), weights=weights))
     truth = folders[0] / f"{seq}_GT"
-    raw = getattr(frames[0], "reading", Reading("ids")).kind == "ids"  # 掩码写的就是编号
     if names:
         found, truths, _ = _predict_frames(network, frames, res, cuts, keep)
         scores = _score_classes(found, truths, names, border)
-    elif truth.is_dir() and raw:
+    elif truth.is_dir() and reading.kind == "ids":  # 掩码写的就是编号
         _predict_sequence(network, _sequence_images(folders[0], seq), res, cuts, keep)
         scores = score_folder(res, truth, border)
     else:
         found, truths, called = _predict_frames(network, frames, res, cuts, keep)
-        marks = [frame.marks and read_mask(frame.marks) for frame in frames]
         scores = score_frames(found, truths, called, marks, border)
     if not names:
         print(_cuts_text(cuts))
@@ -1012,9 +1019,9 @@ def unet_evaluate(
         raise fault(ValueError, f"写了--{'、--'.join(told)}，没有写--images",
                     "评别的帧，写出--images或--data；评留出的帧，去掉它们", "own")
     folder = _find_model(model)
-    if not res and folder.is_dir() and not Path(model).is_dir():
-        raise fault(ValueError, f"{model}是Hub上的模型，结果不知道写到哪里",
-                    "用--res写出一个文件夹")
+    if folder.is_dir() and not Path(model).is_dir() and not (res and (images or data)):
+        raise fault(ValueError, f"{model}是Hub上的模型，没有写评哪些帧，或结果放在哪里",
+                    "用--data（或--images）写明数据，用--res写明结果的文件夹")
     _evaluate_model(folder, source, test_seq, border, res, cuts, probability)
 
 
@@ -1225,8 +1232,8 @@ def unet_predict(
         print(f"注意：没有用上{len(left)}个文件或子文件夹，如{left[0]}：只取这一层的"
               "TIFF、PNG、JPEG、BMP，不取掩码")
     about = {key: network.about[key] for key in ("classes", "kind") if key in network.about}
-    maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), about=about,
-                 **options)
+    maker = dict(model=_hash(folder / "config.json", folder / "model.safetensors"), **options)
+    maker |= dict(about=about) if about else {}
     failed, skipped, redone, said = [], 0, 0, {}
     mine = files[state.process_index::state.num_processes]
     limit = None if memory is None else memory * 10**6
@@ -1281,14 +1288,26 @@ def _films(film):
     return {folder.name: folder}, None
 
 def _seen(model, film, about):
-    "这段录像里，有没有模型练过的帧；练的数据不在了，当作没有"
+    "这段录像里有几帧是模型练过的；练的数据不在了、改动过，是`None`"
+    if not (model.parent / "args.json").is_file():
+        return 0
+    trained, digest = _read_arguments(model.parent)
+    with contextlib.suppress(OSError, ValueError):
+        found, (train, _), _ = _training_data(_still_there(trained), about=about)
+        if not (trained.test and digest) or digest == _digest(found):
+            return sum(found[i].image.resolve().parent == film.resolve() for i in train)
+
+def _has_ids(model, film, about):
+    "这段录像的SEG是不是编号：练的就是这一套、又不当编号读，就不是"
+    reading = _reading(Source(), about)
+    odd = reading.invert or reading.colours or reading.classes
+    if reading.kind in ("auto", "ids", "border") and not odd:
+        return True
     if not (model.parent / "args.json").is_file():
         return False
     trained = _read_arguments(model.parent)[0]
-    with contextlib.suppress(OSError, ValueError):
-        found, (train, _), _ = _training_data(_still_there(trained), about=about)
-        return film.resolve() in {found[i].image.resolve().parent for i in train}
-    return False
+    place = Path(trained.images or trained.data).resolve()
+    return place not in (film.resolve(), film.resolve().parent)
 
 def _segment(network, images, border, cuts):
     "一帧一帧地给出标签图；同一种注意只说一次"
@@ -1301,12 +1320,9 @@ def _segment(network, images, border, cuts):
         labels = label_cells(network, probability, **cuts)
         yield keep_inside(labels, border) if border else labels
 
-def _score_film(res, truth, border, reading):
-    "有真相就打分，说一声；没有、不是编号就是`None`"
+def _score_film(res, truth, border):
+    "有真相就打分，说一声；没有就是`None`"
     if not (truth / "SEG").is_dir():
-        return None
-    if reading.kind not in ("auto", "ids", "border") or reading.invert or reading.colours:
-        print(f"注意：模型练的时候，{truth}这样的掩码不当编号读，没有打分")
         return None
     scores = score_folder(res, truth, border)
     try:
@@ -1348,10 +1364,13 @@ def unet_track(
         res = write_result(out / name / f"{seq}_RES" if name else out, files, labels,
                            linker.tracks)
         print(f"{films[seq]}：{len(files)}帧，{len(linker.tracks)}条轨迹，写在{res}")
-        if _seen(folder, films[seq], network.about):
-            print(f"注意：{seq}里有这个模型练过的帧，分数偏高")
+        _say_seen(_seen(folder, films[seq], network.about))
         truth = films[seq].with_name(f"{seq}_GT")
-        scores[seq] = _score_film(res, truth, border, _reading(Source(), network.about))
+        if _has_ids(folder, films[seq], network.about):
+            scores[seq] = _score_film(res, truth, border)
+        elif truth.is_dir():
+            print(f"注意：模型练的时候，掩码不当编号读；{truth}若也是那样画的，当编号打分就错，"
+                  "没有打分")
         if name:
             write_launchers(out / "SW", name, seq, options)
     if name:

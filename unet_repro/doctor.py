@@ -200,7 +200,7 @@ def _certain(name, images, masks, classes):
     if rough > 0.25 and smooth < rough / 3:
         return Finding(f"{name}的图像与掩码像是放反了：掩码里相邻的像素有{rough:.0%}不同，"
                        f"图像里只有{smooth:.0%}", "把两个文件夹里的内容对调", "mismatch")
-    full = [mask for mask in masks if mask.min() > 0 and not classes]
+    full = [] if classes else [mask for mask in masks if mask.min() > 0]
     if 2 * len(full) > len(masks):
         ids, counts = np.unique(full[0], return_counts=True)
         return Finding(f"{name}的掩码里没有背景：{len(full)}张里没有0，"
@@ -241,7 +241,7 @@ def suspect_masks(
     name: str,  # 怎样称呼它们，如`"01"`
     images: list[np.ndarray],  # 有标注的图像
     masks: list[np.ndarray],  # 各自的实例掩码；负数是不算的像素
-    classes: bool = False,  # 掩码里是类别：可以没有背景，也没有可疑的
+    classes: bool = False,  # 掩码里是类别：不要求有背景，也不查可疑的样子
 ) -> tuple[Finding | None, Finding | None]:  # 肯定的问题、只是可疑的
     "只看掩码与图像的样子，说出教错的地方；至多看八帧"
     step = -(-len(masks) // 8) or 1

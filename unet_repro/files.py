@@ -618,7 +618,7 @@ def is_flat(
     mask: np.ndarray,  # 它的掩码
 ) -> bool:
     "掩码处处是一个值，又不是背景；读作类别的，整张可以是一类"
-    kinds = getattr(getattr(frame, "reading", None), "kinds", 0)
+    kinds = getattr(getattr(frame, "reading", None), "kind", "") in ("classes", "colours")
     return bool(mask.min() == mask.max() != 0 and not (kinds and mask.max() > 0))
 
 def check_frames(

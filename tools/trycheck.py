@@ -2,11 +2,14 @@
 
 --more：再试一个补零、多类、RGB 的模型（要导出一次，慢）。
 """
+import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import tifffile
 from browse import LOOK, ROOT, Ears, serve, start
 from PIL import Image
@@ -19,13 +22,16 @@ CASES = [  # 平滑的尺度、门槛、min_size、neck
     (2.5, .46, 0, .7), (4, .38, 150, .95),
 ]
 LABELS = """async ([folder, cases]) => {
-  const { labelInstances } = await import(folder + "try/cells.js");
+  const { growBack, labelInstances } = await import(folder + "try/cells.js");
   const get = async (name, Kind) => new Kind(await (await fetch(folder + name)).arrayBuffer());
   const wrong = [];
   for (const { name, h, w, threshold, size, neck } of cases) {
     const p = await get(name + ".p", Float32Array), wanted = await get(name + ".ids", Int32Array);
-    const { labels } = labelInstances(p, h, w, threshold, size, neck);
-    wrong.push(labels.reduce((sum, v, i) => sum + (v !== wanted[i]), 0));
+    const found = labelInstances(p, h, w, threshold, size, neck);
+    const inside = await get(name + ".inside", Float32Array), grown = growBack(found, inside, h, w);
+    const given = await get(name + ".grown", Int32Array);
+    const differs = (v, i) => (v !== wanted[i]) + (grown.labels[i] !== given[i]);
+    wrong.push(found.labels.reduce((sum, v, i) => sum + differs(v, i), 0));
   }
   return wrong;
 }"""
@@ -50,6 +56,7 @@ DECODE = """async ([folder, files]) => {
 
 def fields(docs):
     "各种概率图和Python分出的细胞，写进 docs；返回给浏览器的单子"
+    from unet_repro.classes import grow_back
     from unet_repro.predict import label_instances
     rng, cases = np.random.default_rng(0), []
     for i, (scale, threshold, size, neck) in enumerate(CASES):
@@ -60,7 +67,11 @@ def fields(docs):
         p[rng.random((h, w)) < .002] = 0  # 洞
         name = f'case{i}'
         p.tofile(docs/f'{name}.p')
-        label_instances(p, threshold, size, neck).astype(np.int32).tofile(docs/f'{name}.ids')
+        labels = label_instances(p, threshold, size, neck).astype(np.int32)
+        inside = (p + rng.choice([.02, .06, .1], (h, w))).astype(np.float32)
+        labels.tofile(docs/f'{name}.ids')
+        inside.tofile(docs/f'{name}.inside')
+        grow_back(labels, inside > .5).astype(np.int32).tofile(docs/f'{name}.grown')
         cases.append(dict(name=name, h=h, w=w, threshold=threshold, size=size, neck=neck))
     return cases
 
@@ -190,13 +201,20 @@ def wrong_files(page, docs):
             ('empty.png', b''),
             ('bad.onnx', b'hello'), ('bad.json', b'{')]:
         (docs/name).write_bytes(content)
-    card = docs/'try'/'model.json'
+    card, whole = docs/'try'/'model.json', onnx.load(docs/'try'/'model.onnx')
+    for node in whole.graph.node:
+        node.output[:] = ['p' if name == 'logits' else name for name in node.output]
+    whole.graph.output[0].name = 'p'
+    onnx.save(whole, docs/'whole.onnx')
+    Image.fromarray(np.zeros((50, 60), np.uint16)).save(docs/'seen.png', transparency=5)
+    tifffile.imwrite(docs/'turned.tif', np.zeros((50, 60), np.uint8), extratags=[(274, 3, 1, 6)])
     for names, word in [
             (['cut.tif'], '完整'), (['text.tif'], '认不出'), (['head.tif'], '完整'),
             (['text.png'], '完整'),
             (['text.jpg'], '认不出'), (['empty.png'], '认不出'), (['float.tif'], '浮点'),
             (['bad.onnx'], '一起放'), (['bad.onnx', 'bad.json'], '不是JSON'),
-            (['bad.onnx', card], '读不了这个模型'),
+            (['bad.onnx', card], '读不了这个模型'), (['whole.onnx', card], '完整的图'),
+            (['seen.png'], '16位'), (['turned.tif'], '方向'),
             (['large.tif', 'float.tif'], '一次放一张')]:
         page.evaluate('document.querySelector("#said").textContent = ""')
         page.locator('#file').set_input_files([docs/name for name in names])
@@ -212,6 +230,21 @@ def own_model(page, docs, folder, image):
     wait(page, '预测完了')
     page.locator('#name', has_text=image.name).wait_for()
     page.locator('#model', has_text='model.onnx').wait_for(state='attached')
+
+
+def exact(page, docs, model):
+    "模型记着的三个数不在滑块的格子上，也照它们分"
+    odd, folder = dict(threshold=.43, min_size=345, neck=.72), docs/'odd'
+    folder.mkdir()
+    shutil.copy(docs/'try'/'model.onnx', folder)
+    card = json.loads((docs/'try'/'model.json').read_text(encoding='utf-8'))
+    (folder/'model.json').write_text(json.dumps(card | odd), encoding='utf-8')
+    model.about = model.about | odd
+    own_model(page, docs, folder, docs/'try'/'sample2.png')
+    pixels, _, count = compare(page, docs/'try'/'sample2.png', model)
+    print(f'  门槛0.43、最小345、脖子0.72：{count}个细胞，{pixels}个像素的编号不同')
+    if pixels:
+        yield f'模型记着的三个数，页面用的不是：{pixels}个像素的编号不同'
 
 
 def phone(browser, site, shot):
@@ -290,6 +323,7 @@ def main(browser):
             bad += large(page, docs)
             bad += wrong_files(page, docs)
             own_model(page, docs, docs/'try', docs/'try'/'sample3.png')
+            bad += exact(page, docs, model)
             if '--more' in sys.argv:
                 bad += more(page, docs)
         bad += ears.bad

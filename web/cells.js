@@ -357,6 +357,33 @@ export function labelInstances(probability, h, w, threshold, minSize, neck) {
   return { labels, count };
 }
 
+// 边界单列一类的模型：细胞在边界里面，把边界归还给连得上的细胞；16章的grow_back，inside是前景的概率
+export function growBack({ labels, count }, inside, h, w, reach = 5) {
+  if (!count) return { labels, count };
+  const { fy, fx } = nearestBackground({ h, w, data: Uint8Array.from(labels, (v) => v === 0) });
+  const given = labels.slice();
+  for (let y = 0, i = 0; y < h; y++) {
+    for (let x = 0; x < w; x++, i++) {
+      const near = (fy[i] - y) ** 2 + (fx[i] - x) ** 2 <= reach ** 2;
+      if (inside[i] > .5 && near) given[i] = labels[fy[i] * w + fx[i]];
+    }
+  }
+  let kept = Uint8Array.from(labels, (v) => v > 0);
+  for (let n = 0; n < 2 * reach; n++) {  // 一步一步连过去，连不上的碎点不给
+    const next = kept.slice();
+    for (let y = 0, i = 0; y < h; y++) {
+      for (let x = 0; x < w; x++, i++) {
+        if (kept[i] || !given[i]) continue;
+        const joins = (j) => kept[j] && given[j] === given[i];
+        if (y && joins(i - w) || y < h - 1 && joins(i + w)) next[i] = 1;
+        if (x && joins(i - 1) || x < w - 1 && joins(i + 1)) next[i] = 1;
+      }
+    }
+    kept = next;
+  }
+  return { labels: given.map((v, i) => kept[i] ? v : 0), count };
+}
+
 // 像numpy那样取到四位小数：正好一半时取偶数
 function round4(v) {
   const big = v * 10000, low = Math.floor(big), rest = big - low;

@@ -117,6 +117,7 @@ function tiffKind(tags) {
   if (!grey && !rgb) {
     throw new Fault(`TIFF有${kind.channels}个通道（颜色的写法是第${kind.meaning}种），这里读灰度或RGB。用ImageJ另存`);
   }
+  if (one(274, 1) !== 1) throw new Fault("TIFF带着转过方向的标记，像素与看到的不在一处。用ImageJ打开，另存一次");
   if (kind.predictor > 2) throw new Fault("TIFF的预测方法这里不认识。用ImageJ另存一次");
   return kind;
 }
@@ -175,15 +176,20 @@ export async function readTiff(bytes) {
   return { w, h, channels, bits, data, note };
 }
 
+const ODD = "16位的PNG带着透明，或是隔行存的，浏览器只读得出8位。用ImageJ另存成TIFF";
+
 // 8位、16位的灰度和RGB的PNG自己读：浏览器会把16位的变成8位。别的样子返回null
 async function readPng(bytes) {
   const file = new Bytes(bytes, false), parts = [];
   const w = file.u32(16), h = file.u32(20), bits = file.u8(24), kind = file.u8(25);
-  if (![0, 2].includes(kind) || bits < 8 || file.u8(28)) return null;
+  const odd = ![0, 2].includes(kind) || bits < 8 || file.u8(28);
+  if (bits === 16 && odd) throw new Fault(ODD);
+  if (odd) return null;
   if (w * h > MOST) throw new Fault(`图像是${w}×${h}像素，这一页最多读${MOST}个像素。更大的用命令unet_predict`);
   for (let at = 8; at + 12 <= bytes.length;) {
     const length = file.u32(at), name = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (name === "IDAT") parts.push(bytes.subarray(at + 8, at + 8 + length));
+    if (name === "tRNS" && bits === 16) throw new Fault(ODD);
     if (name === "tRNS") return null;
     at += 12 + length;
   }

@@ -6,6 +6,7 @@ const $ = (id) => document.getElementById(id);
 const FIELDS = { in_channels: 1, out_channels: 1, depth: 1 };  // model.json里至少要有的整数
 let worker, waiting = new Map(), asked = 0;  // 后台，和等它回话的
 let engine, model;        // 后台里装着的模型，和要用的模型 {bytes, card, name}
+const chosen = { threshold: .5, neck: .7, minSize: 100 };  // 分细胞的三个数：滑块会取整，这里不会
 let image, found, name = "", turn = 0, labelling = false, again = false;
 
 // 后台
@@ -87,8 +88,10 @@ async function useModel(onnx, json) {
   if (!onnx || !json) {
     throw new Error(`只有${(onnx ?? json).name}。model.onnx与model.json要一起放进来`);
   }
-  const card = check(await json.text()), before = model;
-  model = { bytes: new Uint8Array(await onnx.arrayBuffer()), card, name: onnx.name };
+  const mine = turn, card = check(await json.text()), bytes = new Uint8Array(await onnx.arrayBuffer());
+  if (mine !== turn) throw new Error("停下了");
+  const before = model;
+  model = { bytes, card, name: onnx.name };
   try {
     await load();
   } catch (error) {
@@ -104,11 +107,10 @@ async function load() {
   engine = null;
   await ask("model", { bytes: model.bytes, card: model.card });
   engine = model;
-  $("threshold").value = model.card.threshold ?? .5;
-  $("neck").value = model.card.neck ?? .7;
-  const least = model.card.min_size ?? 100;
-  $("minSize").max = Math.max(5000, 4 * least);
-  $("minSize").value = least;
+  const { threshold = .5, neck = .7, min_size: minSize = 100 } = model.card;
+  Object.assign(chosen, { threshold, neck, minSize });
+  $("minSize").max = Math.max(5000, 4 * minSize);
+  for (const id in chosen) $(id).value = chosen[id];
   const classes = model.card.out_channels, names = model.card.classes ?? [];
   $("whichRow").hidden = classes < 3;
   $("which").replaceChildren(...["不是背景的", ...Array.from({ length: classes - 1 }, (_, i) => names[i + 1] ?? `第${i + 1}类`)]
@@ -170,8 +172,7 @@ async function relabel() {
   try {
     do {
       again = false;
-      const [threshold, neck, minSize, which] = ["threshold", "neck", "minSize", "which"].map((id) => Number($(id).value));
-      found = await ask("label", { threshold, neck, minSize, which });
+      found = await ask("label", { ...chosen, which: Number($("which").value) });
     } while (again);
   } finally {
     labelling = false;
@@ -183,7 +184,7 @@ async function relabel() {
 }
 
 function showValues() {
-  for (const id of ["threshold", "neck", "minSize"]) document.querySelector(`output[for=${id}]`).textContent = $(id).value;
+  for (const id in chosen) document.querySelector(`output[for=${id}]`).textContent = chosen[id];
 }
 
 // 图像的灰度拉到0到255：两头各去掉0.5%
@@ -246,7 +247,11 @@ async function take(files) {
   }
   if (!ready) return;
   if (pictures.length > 1) say("一次放一张图像；一个文件夹的图像用命令unet_predict", true);
-  if (pictures.length === 1) await run(async () => open(new Uint8Array(await pictures[0].arrayBuffer()), pictures[0].name));
+  if (pictures.length !== 1) return;
+  await run(async () => {
+    const mine = turn, bytes = new Uint8Array(await pictures[0].arrayBuffer());
+    if (mine === turn) await open(bytes, pictures[0].name);
+  });
 }
 
 $("file").addEventListener("change", ({ target }) => {
@@ -273,6 +278,7 @@ $("stop").addEventListener("click", () => {
 });
 for (const id of ["threshold", "neck", "minSize", "which"]) {
   $(id).addEventListener("input", () => {
+    if (id in chosen) chosen[id] = Number($(id).value);
     showValues();
     if (!$("result").hidden) relabel().catch((error) => say(error.message, true));
   });

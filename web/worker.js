@@ -1,6 +1,6 @@
 // 在后台做费时的事：读图像、逐块预测、分细胞；页面一直点得动。要停，页面就把它整个关掉。
 import * as ort from "./ort.js";
-import { labelInstances, measureCells } from "./cells.js";
+import { growBack, labelInstances, measureCells } from "./cells.js";
 import { Fault, readImage } from "./files.js";
 
 ort.env.wasm.numThreads = 1;
@@ -123,6 +123,9 @@ const ACTIONS = {
       throw new Fault(engine ? "计算引擎没有打开（ort.wasm）。刷新再试，或换一个新一些的浏览器"
         : "读不了这个模型。要export_model写的.onnx，不是.pt2，也不是训练的文件夹");
     }
+    if (session.outputNames[0] !== "logits") {
+      throw new Fault("这是完整的图（unet_export、whole=True写的）。这里要只有网络的：export_model(模型, 'model.onnx')");
+    }
     return {};
   },
   async image({ bytes }) {
@@ -142,8 +145,10 @@ const ACTIONS = {
     return { notes };
   },
   async label({ threshold, minSize, neck, which }) {
-    const found = labelInstances(planes[which], size.h, size.w, threshold, minSize, neck);
-    return { ...found, cells: measureCells(found, planes[which], picture) };
+    const rim = about.kind === "border" && which === 1, { h, w } = size;
+    let found = labelInstances(planes[which], h, w, threshold, minSize, neck);
+    if (rim) found = growBack(found, planes[0], h, w);
+    return { ...found, cells: measureCells(found, planes[rim ? 0 : which], picture) };
   },
   async probability() {
     return { planes };

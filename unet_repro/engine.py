@@ -265,9 +265,15 @@ def _damage(state):
             return f"{name}坏了"
     return None
 
-def _rates(state):
-    "优化器的状态里，各组开头的学习率"
-    return [group.get("initial_lr", group["lr"]) for group in state["param_groups"]]
+def _settings(state):
+    "优化器的状态里，各组的设置；学习率是开头的"
+    groups = state["param_groups"]
+    names = sorted(set().union(*groups) - {"params", "lr", "initial_lr"})
+    rates = [group.get("initial_lr", group["lr"]) for group in groups]
+    settings = {"学习率": rates}
+    for name in names:
+        settings[name] = [group.get(name) for group in groups]
+    return settings
 
 def _read_state(engine, parts, state):
     "读回一份完好的状态，返回那时的历史；接不上报`ValueError`"
@@ -281,9 +287,11 @@ def _read_state(engine, parts, state):
         load_model(parts.model, file)
         file = state / "optimizer.bin"
         saved = torch.load(file, "cpu", weights_only=True)
-        before, now = _rates(saved), _rates(parts.optimizer.state_dict())
-        if before != now:
-            raise ValueError(f"学习率那次是{before}，现在是{now}")
+        before, now = _settings(saved), _settings(parts.optimizer.state_dict())
+        for name in dict.fromkeys([*before, *now]):
+            one, other = before.get(name, "没有的"), now.get(name, "没有的")
+            if one != other:
+                raise ValueError(f"{name}那次是{one}，现在是{other}")
         parts.optimizer.load_state_dict(saved)
         file = state / "extra.json"
         extra = json.loads(file.read_text())
@@ -298,14 +306,17 @@ def _read_state(engine, parts, state):
         history = json.loads(file.read_text())
         assert state.name == f"state-{len(history)}", "轮数与文件夹的名字不符"
         file = state / f"random-{engine.process_index}.json"
-        _set_random(json.loads(file.read_text()), engine.device)
+        numbers, here = json.loads(file.read_text()), engine.device.type
+        if ("device" in numbers) == (here == "cpu"):
+            raise ValueError(f"那次{'不' * (here == 'cpu')}在CPU上，现在在{here}上")
+        _set_random(numbers, engine.device)
     except pickle.UnpicklingError as e:
         raise fault(ValueError, f"{file}里不只是数据，可能带着程序，没有打开",
                     "这份状态不可信，换一个文件夹，从头练") from e
     except Exception as e:
         why = " ".join(str(e).split())[:150]
         raise fault(ValueError, f"{file}接不上（{why}）",
-                    "网络、优化器、精度和学习率的设置要与被打断的那次一样") from e
+                    "网络、优化器、精度、学习率和设备要与被打断的那次一样") from e
     return history
 
 def _load_state(engine, parts, out):
@@ -322,6 +333,10 @@ def _load_state(engine, parts, out):
     if damaged:
         raise fault(ValueError, f"{out}里没有能接着练的状态（{'；'.join(damaged)}）",
                     "换一个文件夹，从头练")
+    history = out / "history.csv"
+    if history.is_file() and len(history.read_text(encoding="utf-8").splitlines()) > 2:
+        raise fault(ValueError, f"{out}里练过几轮，存下的状态（state-轮数）却不在了",
+                    "补回它，或换一个文件夹，从头练")
     return []
 
 # %% ../nbs/13_engine.ipynb #71a54565
@@ -447,6 +462,8 @@ def train_run(
 ) -> list[dict]:  # 每轮一个字典：`epoch`、`train_loss`、`test_loss`、`iou`、`dice`、`seconds`
     "训练并逐轮测试；损失不是有限数报`FloatingPointError`，`out`里已有训练结果报`FileExistsError`"
     out = out and Path(out)
+    if resume and not out:
+        raise fault(ValueError, "要接着练，却没有写out", "写出被打断的那个文件夹")
     _check_numbers(num_epochs, accumulate)
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
     check_training(model, optimizer, train_dataloader, test_dataloader)

@@ -696,7 +696,8 @@ def import_labels(
             totals["empty"] += not sheet.shapes
         if classes:
             (partial / "classes.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
-    unlabelled = [file for file in images if file not in pairs] if source.is_dir() else []
+    every = source.is_dir() or any(sheet.many for sheet in sheets)  # 说的是许多图像
+    unlabelled = [file for file in images if file not in pairs] if every else []
     strays = [sheet.file for sheet in sheets if _is_stray(sheet.file, images)]
     return LabelReport(out, len(pairs), unlabelled=unlabelled, skipped=skipped,
                        classes=classes, strays=strays, left=left, **totals)

@@ -116,7 +116,8 @@ def _unpack(page, path, target):
     image = DiskArray(target, page.shape, page.dtype)
     inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
     try:
-        for block, (_, _, y, x, _), _ in page.segments(maxworkers=1):
+        for block, (_, _, y, x, _), shape in page.segments(maxworkers=1):
+            block = np.full(shape, page.nodata, page.dtype) if block is None else block  # 没有存
             block = block[0, :height - y, :width - x]  # 右边和下边的小块会伸到图像之外
             block = np.iinfo(page.dtype).max - block if inverted else block
             where = slice(y, y + len(block)), slice(x, x + block.shape[1])

@@ -206,6 +206,9 @@ def ignore_unlabelled(
     for i, (frame, mask) in enumerate(zip(dataset.frames, dataset.masks)):
         unknown = np.ones(mask.shape, bool)
         rim = field_border(frame.image) if margin is None else margin
+        if rim and 2 * rim >= min(mask.shape):
+            raise fault(ValueError, f"{frame.image}四周各去掉{rim}像素，什么也不剩",
+                        "margin写小一些；不是挑战赛的整帧，文件夹的路径里不要有数据集的名字")
         unknown[rim:mask.shape[0] - rim, rim:mask.shape[1] - rim] = False
         if frame.marks is not None:
             marks = read_mask(frame.marks)

@@ -145,6 +145,9 @@ def _labelme_ring(item, where):
     kind = item.get("shape_type", "polygon")
     if kind == "polygon":
         return _ring(item["points"], where)
+    if kind == "mask":
+        raise fault(ValueError, f"{where}是mask（AI画的像素），这里读不了",
+                    "在labelme里换AI-Polygon画，或描成多边形")
     if kind not in ("rectangle", "circle"):
         raise fault(ValueError, f"{where}是{kind}，不是一块面积", "改画成多边形、圆或长方形")
     points = _points(item["points"], where, 2)
@@ -273,10 +276,10 @@ def decode_rle(
 # %% ../nbs/10_own.ipynb #c737577f
 def _coco_shape(item, names, where):
     "COCO的一个标注"
-    if item.get("category_id") not in names:
+    if _whole(item.get("category_id")) not in names:
         raise fault(ValueError, f"{where}的category_id是{item.get('category_id')}，"
                     "categories里没有", "从标注软件里重新导出")
-    name, outline = names[item["category_id"]], item.get("segmentation")
+    name, outline = names[_whole(item["category_id"])], item.get("segmentation")
     if not outline:
         raise fault(ValueError, f"{where}只有方框，没有轮廓", "在标注软件里画多边形或刷子，再导出")
     if isinstance(outline, dict):
@@ -293,11 +296,15 @@ def _coco_shape(item, names, where):
         polygons.append([_ring(points if len(even) == len(flat) else None, where)])
     return Shape(polygons, name)
 
+def _whole(value):
+    "写成文字的整数，当整数"
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
 def _by_id(items, key, file):
     "`{id: 名字}`；两个名字用一个id报`ValueError`"
     found = {}
     for item in items:
-        name = found.setdefault(item["id"], str(item[key]))
+        name = found.setdefault(_whole(item["id"]), str(item[key]))
         if name != str(item[key]):
             raise fault(ValueError, f"{file}里{name}和{item[key]}的id都是{item['id']}",
                         "合并几份JSON时id重了：用没有合并的，分开导入")
@@ -307,23 +314,23 @@ def _read_coco(file, content):
     "COCO的JSON：许多张图像；没有标注的图像不算"
     names = {key: " ".join(name.split())
              for key, name in _by_id(content["categories"], "name", file).items()}
-    images = {item["id"]: item for item in content["images"]}
+    images = {_whole(item["id"]): item for item in content["images"]}
     places = _by_id(content["images"], "file_name", file).values()
     titles = {place.replace("\\", "/").split("/")[-1] for place in places}
     exact = len(titles) < len(images)  # 有两张同名，在不同的文件夹
     shapes = {}
     for n, item in enumerate(content["annotations"], 1):
-        where = f"{file}里第{n}个标注"
-        if item["image_id"] not in images:
-            raise fault(ValueError, f"{where}的image_id是{item['image_id']}，images里没有",
+        where, image = f"{file}里第{n}个标注", _whole(item["image_id"])
+        if image not in images:
+            raise fault(ValueError, f"{where}的image_id是{image}，images里没有",
                         "从标注软件里重新导出")
-        shapes.setdefault(item["image_id"], []).append(_coco_shape(item, names, where))
+        shapes.setdefault(image, []).append(_coco_shape(item, names, where))
     if not shapes:
         raise fault(ValueError, f"{file}里一个标注也没有", "在标注软件里画了再导出")
     sheets = []
     for key, drawn in shapes.items():
         item = images[key]
-        size = item.get("height"), item.get("width")
+        size = _whole(item.get("height")), _whole(item.get("width"))
         sheets.append(Sheet(file, str(item["file_name"]), drawn, size, many=True, exact=exact))
     return sheets
 
@@ -350,6 +357,9 @@ def _geojson_shape(feature, where):
     properties = feature.get("properties") or {}
     chosen = properties.get("classification") or {}
     name = chosen.get("name") or "：".join(chosen.get("names", []))
+    if name.endswith("*"):
+        raise fault(ValueError, f"{where}的类是{name}，QuPath里带*的是区域，不是物体",
+                    "在QuPath里删掉它，再导出；是物体，换一个不带*的类")
     plane = geometry.get("plane") or {}  # 没有写的是第一页
     page = plane.get("z", 0), plane.get("t", 0)
     return Shape(polygons, " ".join(name.split()), page, layer=_layer(feature, properties))

@@ -245,6 +245,14 @@ def exact(page, docs, model):
     print(f'  门槛0.43、最小345、脖子0.72：{count}个细胞，{pixels}个像素的编号不同')
     if pixels:
         yield f'模型记着的三个数，页面用的不是：{pixels}个像素的编号不同'
+    deep = np.asarray(Image.open(docs/'try'/'sample2.png')).astype(np.uint16)
+    deep[::25, ::2] = 1000
+    tifffile.imwrite(docs/'deep.tif', deep)
+    page.locator('#file').set_input_files(docs/'deep.tif')
+    page.locator('#name', has_text='deep').wait_for()
+    wait(page, '预测完了')
+    if '不合' not in page.locator('#notes').inner_text():
+        yield '16位的图像给练8位的模型，没有说'
 
 
 def phone(browser, site, shot):

@@ -77,6 +77,13 @@ def describe_model(
     known = ("classes", "kind")  # 类的名字；边界单列一类的是border
     return facts | {name: model.about[name] for name in known if name in model.about}
 
+def _is_card(file):
+    "这里还没有文件，或者是从前导出的说明"
+    try:
+        return not file.exists() or "value_range" in json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, TypeError):
+        return False
+
 def export_model(
     model: UNet,  # 训练好的网络
     path: Path,  # 写到哪里：`.pt2`是torch.export，`.onnx`是ONNX
@@ -90,6 +97,9 @@ def export_model(
     if path.suffix == ".onnx" and missing:
         raise fault(ImportError, f"没有装{'、'.join(missing)}",
                     f"pip install {' '.join(missing)}；不装就导出.pt2")
+    card = path.with_suffix(".json")
+    if path.suffix == ".onnx" and not whole and not _is_card(card):
+        raise fault(FileExistsError, f"{card}不是模型的说明，要写的说明会盖掉它", "换一个名字")
     model = _still(model)
     sides, (height, width) = _sides(model, whole)
     x = torch.zeros(2, model.in_channels, *sides)
@@ -106,7 +116,7 @@ def export_model(
                               opset_version=18, output_names=["probability" if whole else "logits"])
     if path.suffix == ".onnx" and not whole:  # 旁边写一份说明，网页（try.html）要它
         text = json.dumps(describe_model(model), ensure_ascii=False, indent=1)
-        with replacing(path.with_suffix(".json")) as partial:
+        with replacing(card) as partial:
             partial.write_text(text, encoding="utf-8")
 
 

@@ -58,11 +58,12 @@ function probabilities(z) {
   return [1 - p[0], ...p.slice(1)];
 }
 
-function checkFit({ data, channels, w, h }) {
+function checkFit({ data, channels, w, h, bits }) {
   const notes = [], [low, high] = about.value_range, step = Math.ceil(data.length / 65536);
-  let outside = 0, seen = 0, min = Infinity, max = -Infinity, flat = w * h > 1;
+  let outside = 0, bright = 0, seen = 0, min = Infinity, max = -Infinity, flat = w * h > 1;
   for (let i = 0; i < data.length; i += step, seen++) {
     outside += data[i] < low || data[i] > high;
+    bright += data[i] > 255;
     min = Math.min(min, data[i]);
     max = Math.max(max, data[i]);
   }
@@ -74,7 +75,7 @@ function checkFit({ data, channels, w, h }) {
     notes.push(channels === 3 ? "模型要灰度，图像是RGB，已按亮度转成灰度" : "模型要RGB，图像是灰度，已复制成三个通道");
   }
   if (flat) notes.push("图像处处一样，没有东西可分。看看文件是不是空的");
-  else if (outside / seen > .5) {
+  else if (outside / seen > .5 || (high > 255 ? bits === 8 : bright / seen > .01)) {
     notes.push(`图像的灰度是${min}到${max}，与模型记住的${low}到${high}不合，结果不可信。`
       + "给原来的灰度，位数也要与训练时相同；别种显微镜的图像要用那种图像训练的模型");
   }

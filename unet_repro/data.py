@@ -131,7 +131,7 @@ def normalize(
 def _value_range(images):
     "灰度的0.1%和99.9%分位数；像素多于2**24个时，每隔几个取一个"
     step = -(-sum(image.size for image in images) // 2**24)
-    step += step % 3 == 0  # RGB的，不要总取到同一个通道
+    step += step % 3 == 0  # RGB不总取一个通道
     sample = np.concatenate([image.ravel()[::step] for image in images])
     low, high = np.percentile(sample, [0.1, 99.9]).tolist()
     if low == high:  # 几乎处处一个灰度

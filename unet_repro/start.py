@@ -8,19 +8,25 @@ __all__ = ['unet_data', 'unet_train', 'unet_evaluate', 'unet_predict', 'unet_doc
 # %% ../nbs/18_start.ipynb #57a40003
 #| code-fold: true
 #| code-summary: "导入"
-import sys
+import os, signal, sys
 
 # %% ../nbs/18_start.ipynb #57a40006
+def _stop(*_):
+    "说一句，当场退出：抛异常的话，正在导入的库会把它换成别的，甚至崩掉"
+    print("停下了，还没有开始做", file=sys.stderr, flush=True)
+    os._exit(130)
+
 def start(
     name: str,  # 命令的名字，也是`cli`里函数的名字
 ):  # 不带参数的函数，给`console_scripts`用
     "一条命令的入口：导入`cli`，照命令行运行"
     def run():
-        try:
-            from unet_repro import cli
-        except KeyboardInterrupt:
-            print("停下了，还没有开始做", file=sys.stderr)
-            sys.exit(130)
+        usual = signal.getsignal(signal.SIGINT)
+        if usual is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _stop)
+        from unet_repro import cli
+        if usual is signal.default_int_handler:
+            signal.signal(signal.SIGINT, usual)
         return getattr(cli, name)()
     return run
 

@@ -288,10 +288,11 @@ def _read_state(engine, parts, state):
         file = state / "optimizer.bin"
         saved = torch.load(file, "cpu", weights_only=True)
         before, now = _settings(saved), _settings(parts.optimizer.state_dict())
-        for name in dict.fromkeys([*before, *now]):
-            one, other = before.get(name, "没有的"), now.get(name, "没有的")
-            if one != other:
-                raise ValueError(f"{name}那次是{one}，现在是{other}")
+        if before.keys() != now.keys():
+            raise ValueError("优化器换了一种")
+        for name, value in before.items():
+            if value != now[name]:
+                raise ValueError(f"{name}那次是{value}，现在是{now[name]}")
         parts.optimizer.load_state_dict(saved)
         file = state / "extra.json"
         extra = json.loads(file.read_text())

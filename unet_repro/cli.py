@@ -11,6 +11,7 @@ __all__ = ['one_sentence', 'plain_errors', 'Source', 'unet_data', 'unet_doctor',
 #| code-summary: "导入"
 import contextlib, csv, errno, functools, glob, hashlib, inspect, io, json, math, numbers, os
 import re, sys, tempfile
+from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -525,7 +526,7 @@ def _resumed(given):
                if name not in ("resume", "data", *_PLACES) and value != getattr(saved, name)}
     for name in {"out", "start"} & changed.keys():  # 同一个文件夹，写法不同
         old = getattr(saved, name)
-        if old and _find_model(changed[name]).resolve() == _find_model(old).resolve():
+        if old and _last_of(Path(changed[name])).resolve() == _last_of(Path(old)).resolve():
             del changed[name]
     refused = sorted(changed.keys() - {"epochs", "low_memory"})
     if saved.decay and "epochs" in changed:
@@ -582,8 +583,11 @@ def _check_order(model, old, names):
                     "次序要一样：--classes照原来的次序写，掩码的颜色或编号也照它", "classes")
 
 def _find_model(model):
-    "模型文件夹；给的是训练写出的文件夹，就用里面的last；Hub上的先取下来"
-    folder = _local(model, {})
+    "模型文件夹；Hub上的先取下来"
+    return _last_of(_local(model, {}))
+
+def _last_of(folder):
+    "给的是训练写出的文件夹，就是里面的last"
     inside = (folder / "last").is_dir() and not (folder / "config.json").exists()
     return folder / "last" if inside else folder
 
@@ -765,6 +769,12 @@ def _places(frames):
     "各帧在哪里"
     return {(frame.image.resolve(), frame.page) for frame in frames}
 
+def _split_again(trained, digest, about):
+    """那次训练的`(全部的帧, 训练的, 留出的, 文件夹, 数据没有改动)`；数据不在了报错"""
+    found, (train, test), folders = _training_data(_still_there(trained), about=about)
+    same = not (trained.test and digest) or digest == _digest(found)  # 添了帧，留出的就不同了
+    return found, [found[i] for i in train], [found[i] for i in test], folders, same
+
 def _held_out(model, source, test_seq, about):
     "`(评哪些帧, 在哪些文件夹, 哪一组, 练过的几帧, 是不是正好留出的)`；说不出练过没有，是`None`"
     trained, train, held, same = None, None, [], True  # same：练的数据没有改动
@@ -772,12 +782,8 @@ def _held_out(model, source, test_seq, about):
     if (model.parent / "args.json").exists():
         trained, digest = _read_arguments(model.parent)
         with contextlib.suppress(*[OSError, ValueError] if written else []):  # 练的数据不在了
-            _still_there(trained)
-            found, (train, test), folders = _training_data(trained, about=about)
-            train = [replace(found[i]) for i in train]  # identical不数同一个对象
-            held = [found[i] for i in test]
-            if trained.test and digest:  # 添了帧，照成数留出的就不是那几帧了
-                same = digest == _digest(found)
+            found, train, held, folders, same = _split_again(trained, digest, about)
+            train = [*map(replace, train)]  # identical不数同一个对象
     elif not written:
         raise fault(FileNotFoundError, f"不知道{model}练的是哪套数据（旁边没有args.json）",
                     "用--data写出数据集，自己的图像用--images、--masks")
@@ -1287,15 +1293,16 @@ def _films(film):
             return found, folder.name.removesuffix("_train")
     return {folder.name: folder}, None
 
-def _seen(model, film, about):
-    "这段录像里有几帧是模型练过的；练的数据不在了、改动过，是`None`"
+def _seen(model, films, about):
+    "各段录像里有几帧是模型练过的；练的数据不在了、改动过，是`None`"
     if not (model.parent / "args.json").is_file():
-        return 0
-    trained, digest = _read_arguments(model.parent)
+        return [0] * len(films)
     with contextlib.suppress(OSError, ValueError):
-        found, (train, _), _ = _training_data(_still_there(trained), about=about)
-        if not (trained.test and digest) or digest == _digest(found):
-            return sum(found[i].image.resolve().parent == film.resolve() for i in train)
+        _, train, _, _, same = _split_again(*_read_arguments(model.parent), about)
+        if same:
+            places = Counter(frame.image.resolve().parent for frame in train)
+            return [places[film.resolve()] for film in films]
+    return [None] * len(films)
 
 def _has_ids(model, film, about):
     "这段录像的SEG是不是编号：练的就是这一套、又不当编号读，就不是"
@@ -1358,13 +1365,14 @@ def unet_track(
     network = UNet.from_pretrained(folder).to(place)
     cuts, scores = cutting(network, threshold=threshold, neck=neck, min_size=min_size), {}
     options = " ".join(f"--{key} {value}" for key, value in (dict(border=border) | cuts).items())
+    seen = dict(zip(films, _seen(folder, films.values(), network.about)))
     for seq, files in images.items():
         linker = Linker()
         labels = map(linker.add, _segment(network, files, border, cuts))
         res = write_result(out / name / f"{seq}_RES" if name else out, files, labels,
                            linker.tracks)
         print(f"{films[seq]}：{len(files)}帧，{len(linker.tracks)}条轨迹，写在{res}")
-        _say_seen(_seen(folder, films[seq], network.about))
+        _say_seen(seen[seq])
         truth = films[seq].with_name(f"{seq}_GT")
         if _has_ids(folder, films[seq], network.about):
             scores[seq] = _score_film(res, truth, border)

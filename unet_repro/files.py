@@ -663,6 +663,9 @@ def check_training(
         raise fault(ValueError, "优化器管的不是这个网络的参数，练了也不动",
                     "先造网络，再造优化器；重造了网络，优化器也要重造", "flat")
 
+# %% ../nbs/15_files.ipynb #c44a6d91
+torch.set_flush_denormal(True)
+
 # %% ../nbs/15_files.ipynb #34daef2b
 _FILES = ("config.json", "model.safetensors")
 _ABOUT, _CARD = "about.json", "README.md"

@@ -10,6 +10,8 @@ __all__ = ['conv_block', 'center_crop', 'input_size', 'output_size', 'init_he', 
 #| code-fold: true
 #| code-summary: "导入"
 import copy, math
+from numbers import Real
+import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import nn
@@ -92,7 +94,7 @@ def init_he(
             nn.init.zeros_(layer.bias)
 
 # %% ../nbs/01_model.ipynb #af77d343
-def _number(value, kinds=(int, float)):
+def _number(value, kinds=Real):
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 def _check_arguments(in_channels, out_channels, width, depth, padding, dropout, value_range):
@@ -128,7 +130,7 @@ class UNet(nn.Module, ModelFolder):
         super().__init__()
         _check_arguments(in_channels, out_channels, width, depth, padding, dropout, value_range)
         self.in_channels, self.depth, self.padding = in_channels, depth, padding
-        self.value_range = tuple(value_range)
+        self.value_range = tuple(np.asarray(value_range).tolist())
         down = [width * 2**level for level in range(depth + 1)]
         back = down[-2::-1]
         self.encoder = nn.ModuleList(

@@ -22,7 +22,8 @@ from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 from .classes import class_map, grow_back
-from .files import fault, quiet_tifffile, read_image, read_spacing, reason, tiff_page
+from .files import (
+    fault, open_tiff, quiet_tifffile, read_image, read_spacing, reason, tiff_page)
 from .model import UNet
 from .predict import _check_fit, _cut_parts, _frame, cutting, foreground
 from .predict import label_instances, plan_tiles, predict_tiles
@@ -139,7 +140,7 @@ def open_image(
         return read_image(path)
     with quiet_tifffile():
         try:
-            tiff = tifffile.TiffFile(path)
+            tiff = open_tiff(path)
             page = tiff_page(path, tiff)
         except Exception:
             return read_image(path)  # 由它说清楚哪里不对

@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
-from .files import check_training, fault, moved
+from .files import check_targets, check_training, fault, moved
 from .model import foreground_logit
 
 # %% ../nbs/02_train.ipynb #81098857
@@ -42,20 +42,11 @@ def iou_and_dice(
 
 # %% ../nbs/02_train.ipynb #4c1195dd
 #| code-fold: true
-#| code-summary: "一批数据的输出和损失，三种错误当场说清楚"
+#| code-summary: "一批数据的输出和损失，算不成的当场说清楚"
 def _loss(model, criterion, images, targets):
     "一批数据的输出和损失；尺寸、掩码、损失不对时报错"
     outputs = model(images)
-    found, wanted = tuple(outputs.shape[-2:]), tuple(targets[0].shape[-2:])
-    if found != wanted:
-        raise fault(ValueError, f"网络输出{found}，掩码却是{wanted}",
-                    "输入572配掩码388，用Tile(输入边长, output_size(输入边长))裁", "smaller")
-    mask, top = targets[0], max(1, outputs.shape[1] - 1)
-    wrong = ((mask < 0) | (mask > top)) & (mask != getattr(criterion, "ignore_index", torch.nan))
-    if wrong.any():
-        raise fault(ValueError, f"掩码里有{mask[wrong][0]:g}，只能是0到{top}", "前景写1："
-                    "(mask > 0).float()；不算的，权重写0；分K类，网络要K个通道，编号0到K-1",
-                    "mask255")
+    check_targets(criterion, images, outputs, targets[0])
     loss = criterion(outputs, *targets)
     if not torch.isfinite(loss):
         raise fault(FloatingPointError, f"损失成了{loss.item()}", "常见原因："

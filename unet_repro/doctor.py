@@ -192,9 +192,6 @@ def _is_void(mask):
 # %% ../nbs/09_faq.ipynb #df0cd690
 def _certain(name, images, masks, classes):
     "一段录像的掩码肯定不对的地方，至多一处；没有就是None"
-    if not any(mask.any() for mask in masks):
-        return Finding(f"{name}的{len(masks)}张掩码全是空的，没有细胞可学",
-                       "背景写0，每个细胞写一个编号；掩码导错了就重新导出", "black")
     smooth = np.median([_roughness(image) for image in images])
     rough = np.median([_roughness(mask) for mask in masks])
     if rough > 0.25 and smooth < rough / 3:
@@ -209,7 +206,6 @@ def _certain(name, images, masks, classes):
 
 def _suspicion(name, masks):
     "一段录像的掩码可疑的地方，至多一处；没有就是None"
-    masks = [mask for mask in masks if mask.any()]
     share = np.mean([(mask > 0).mean() for mask in masks])
     if 2 * sum(map(_is_inverted, masks)) > len(masks):
         return Finding(f"{name}的掩码像是颠倒了：前景占{share:.0%}，连成一片，0却是一个个圆块",
@@ -243,12 +239,14 @@ def suspect_masks(
     masks: list[np.ndarray],  # 各自的实例掩码；负数是不算的像素
     classes: bool = False,  # 掩码里是类别：不要求有背景，也不查可疑的样子
 ) -> tuple[Finding | None, Finding | None]:  # 肯定的问题、只是可疑的
-    "只看掩码与图像的样子，说出教错的地方；至多看八帧"
-    step = -(-len(masks) // 8) or 1
-    images, masks = images[::step], [np.maximum(mask, 0) for mask in masks[::step]]
-    problem = _certain(name, images, masks, classes) if masks else None
-    doubtful = masks and not (problem or classes)
-    return problem, _suspicion(name, masks) if doubtful else None
+    "只看掩码与图像的样子，说出教错的地方；至多看八帧，空的不看"
+    drawn = [i for i, mask in enumerate(masks) if (mask > 0).any()]
+    if not drawn:
+        return None, None
+    drawn = drawn[::-(-len(drawn) // 8)]
+    images, masks = [images[i] for i in drawn], [np.maximum(masks[i], 0) for i in drawn]
+    problem = _certain(name, images, masks, classes)
+    return problem, None if problem or classes else _suspicion(name, masks)
 
 # %% ../nbs/09_faq.ipynb #b5001b47
 def _check_pairs(files, images, masks, report):
@@ -304,7 +302,7 @@ def _check_marks(seq, files, masks, report):
 
 # %% ../nbs/09_faq.ipynb #aca7d0d9
 def _check_sequence(seq, files, report, hints):
-    "检查一段录像，结果记进报告，掩码可疑的记进hints"
+    "检查一段录像，结果记进报告，掩码可疑的记进hints；返回掩码里有没有前景，没有掩码是`None`"
     images, masks = _read_group(files, report)
     _check_pairs(files, images, masks, report)
     pairs = [n for n in masks if n in images and images[n].shape[:2] == masks[n].shape]
@@ -328,6 +326,7 @@ def _check_sequence(seq, files, report, hints):
         "没有掩码的帧": len(files["image"].keys() - files["mask"].keys()),
         "没有图像的掩码": len(files["mask"].keys() - files["image"].keys()),
         "前景占比": f"{share:.1%}", "未标注的TRA细胞": missed})
+    return any((mask > 0).any() for mask in masks.values()) if masks else None
 
 # %% ../nbs/09_faq.ipynb #ab494ac5
 def check_dataset(
@@ -341,8 +340,11 @@ def check_dataset(
         report = DatasetReport(Path(data))
         groups, frames = _look(report)
     hints = []  # 各组说的常是同一句，并成一句
-    for seq, files in groups.items():
-        _check_sequence(seq, files, report, hints)
+    drawn = {seq: _check_sequence(seq, files, report, hints) for seq, files in groups.items()}
+    empty = [seq for seq, found in drawn.items() if found is False]
+    if empty and 2 * len(empty) >= len(drawn):  # 不到一半的，也许本来就没有细胞
+        report.problems.append(Finding(f"{'、'.join(empty[:5])}的掩码全是空的，没有细胞可学",
+                                       "背景写0，每个细胞写一个编号；导错了就重新导出", "black"))
     report.notes[:0] = _alike(hints)
     _check_alone(groups, frames, report)
     if not report.problems:

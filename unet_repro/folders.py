@@ -149,6 +149,16 @@ def _settle_two(reading, values):
     ends = min(values), max(values)
     return replace(reading, kind=kind, values=ends, exact=reading.kind != "binary")
 
+def _like_ids(counts, masks):
+    "值不是一暗一亮：最大的也不亮，或不明不暗的占前景的两成，又不是插出来的边"
+    low, high = min(counts), max(counts)
+    if len(counts) < 3 or high < 128:
+        return len(counts) > 2
+    quarter = (high - low) / 4
+    middle = sum(n for value, n in counts.items() if quarter < value - low < 3 * quarter)
+    many = len(counts) > 8 and middle > 0.2 * (counts.total() - counts[low])
+    return many and not _all_rim(masks, high)
+
 def _settle(reading, masks):
     "看过全部掩码，把读法补全：`kind`不再是auto，`values`填好"
     if reading.values:
@@ -173,10 +183,11 @@ def _settle(reading, masks):
         return _settle_colours(reading, counts, where)
     if reading.classes:
         return _settle_classes(reading, values, where)
-    if reading.kind == "binary" and len(values) > 2 and values[-1] < 128:
-        raise fault(ValueError, f"掩码里有{len(values)}种值，最大才{values[-1]}，像是编号，"
+    if reading.kind == "binary" and _like_ids(counts, masks):
+        raise fault(ValueError, f"掩码里有{len(values)}种值，最大{values[-1]}，像是编号，"
                     "不分亮暗",
-                    "去掉kind=\"binary\"：大于0的就是前景，每个编号一个细胞", "mask255")
+                    "去掉kind=\"binary\"：大于0的就是前景，每个编号一个细胞；真是深浅"
+                    "（如概率图），先过门槛，存成0和255", "mask255")
     if two:
         return _settle_two(reading, values)
     if reading.invert:
@@ -202,7 +213,7 @@ def _all_rim(masks, top):
     "0和top之间的像素，四周都有别的值：是插出来的边，不是细胞；至多看八张"
     between = flat = values = pieces = 0
     for path, page in masks[::-(-len(masks) // 8)]:
-        mask = read_mask(path, page)
+        mask, _ = _pixels(path, page)
         middle = np.where(mask < top, mask, 0)
         same = ndimage.maximum_filter(mask, 3) == ndimage.minimum_filter(mask, 3)
         between += (middle > 0).sum()
@@ -514,6 +525,12 @@ def check_split(
         first = at_page(beside[0].image, beside[0].page)
         lines.append(f"测试的{len(test)}帧里有{len(beside)}帧，紧挨着的一帧在训练里，如{first}："
                      "若是录像或切片，分数会虚高，改用整组的划分")
+    every = [*train, *test]
+    patterns = {re.sub(r"\d+", "#", frame.image.stem) for frame in every}
+    apart = len({frame.group for frame in every}) == len(every) > 4
+    if apart and len(patterns) == 1 and re.search(r"#[^#]+$", min(patterns)):
+        lines.append(f"{len(every)}帧各成一组，因为名字末尾没有编号，如{train[0].image.name}："
+                     "若是一段录像，相邻的帧会分到两边，分数虚高；改名，让帧的编号在末尾")
     same = identical(train, test)
     if same:
         one, other = (at_page(frame.image, frame.page) for frame in same[0])

@@ -132,7 +132,8 @@ def read_tracks(
     file, rows = Path(file), []
     if not file.is_file():
         raise fault(FileNotFoundError, f"没有{file}", "每条轨迹写一行：编号 起 止 母，如1 0 114 0")
-    for k, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    text = file.read_text(encoding="utf-8", errors="replace").rstrip()
+    for k, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if len(words) != 4 or not all(word.isascii() and word.isdecimal() for word in words):
             raise fault(ValueError, f"{file}的第{k}行是{line!r}",

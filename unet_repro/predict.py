@@ -135,6 +135,9 @@ def _to_array(image):
     image = np.asarray(image)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
+    if image.shape[2:] in ((2,), (4,)):
+        raise fault(ValueError, f"图像的形状是{image.shape}，像是带着透明度",
+                    "去掉最后一个通道：image[..., :3]，灰度的image[..., 0]（张量的通道在最前）")
     if 0 in image.shape or image.ndim != 2 and image.shape[2:] != (3,):
         raise fault(ValueError,
                     f"图像的形状是{image.shape}，要(H, W)或(H, W, 3)（张量要(C, H, W)）",

@@ -377,7 +377,7 @@ class Recipe:
     loss: Callable = nn.BCEWithLogitsLoss  # 造损失，按`criterion(outputs, *targets)`调用
     optimizer: type = torch.optim.Adam  # 优化器
     lr: float = 1e-3  # 学习率
-    momentum: float = 0  # 动量，`ClippedSGD`用
+    momentum: float = 0  # 动量，SGD用
     max_norm: float = np.inf  # 梯度截到多长，`ClippedSGD`用
     decay: bool = False  # 学习率是否按余弦降到接近0；`train_run`的`decay`
 
@@ -522,6 +522,26 @@ def _started(recipe, dataset, folder):
     return model
 
 # %% ../nbs/04_recipe.ipynb #987ee0e5
+_NEEDS = {"sigma": ("degrees", "scale"), "contrast": ("brightness",),
+          "w0": ("balance", "precomputed")}  # 前一样是None，后几样就用不上
+
+def _check_recipe(recipe):
+    "几样合不到一起的，报`ValueError`；写了用不上的，说一声"
+    weighted = recipe.w0 is not None
+    ignoring = recipe.margin is None or recipe.margin or recipe.radius
+    if ignoring and not (weighted or recipe.classes):
+        raise fault(ValueError, "margin、radius标出不算的像素，配方却没有权重图",
+                    "w0写0、loss写WeightedCrossEntropy：权重图里只有不算的像素是0")
+    takes = {nn.BCEWithLogitsLoss: False, WeightedCrossEntropy: True}.get(recipe.loss, weighted)
+    if takes != weighted and not recipe.classes:
+        raise fault(ValueError, f"w0={recipe.w0}，损失却是{recipe.loss.__name__}",
+                    "有权重图（w0是一个数）的，用WeightedCrossEntropy；"
+                    "没有（w0=None）的，用nn.BCEWithLogitsLoss")
+    for switch, names in _NEEDS.items():
+        idle = [name for name in names if getattr(recipe, name)]
+        if idle and getattr(recipe, switch) is None and not (switch == "w0" and recipe.classes):
+            print(f"注意：{switch}是None，{'、'.join(idle)}用不上")
+
 def prepare(
     recipe: Recipe | str,  # 配方，或它在`RECIPES`里的名字
     data: Path | list,  # 数据集的文件夹，或帧的列表
@@ -530,16 +550,15 @@ def prepare(
     start: Path | None = None,  # 从这个模型文件夹起步，宽度照它的；`None`从头练
 ) -> dict:  # `train_and_evaluate`的参数：`model`、两个`DataLoader`、`criterion`、`optimizer`
     "照配方备好一次训练；没有这套配方、图像太小、编号不是类别，报`ValueError`"
-    recipe = RECIPES.get(recipe, recipe)
+    if isinstance(recipe, str):
+        recipe = RECIPES.get(recipe, recipe)
     if not isinstance(recipe, Recipe):
         raise fault(ValueError, f"没有{recipe!r}这套配方", f"可选{'、'.join(RECIPES)}")
+    _check_recipe(recipe)
     dataset = SegmentationDataset(data, v2.Identity())
     recipe = replace(recipe, window=_window(recipe, dataset))
     train_transform, dataset.transform = make_transforms(recipe)
     if recipe.margin is None or recipe.margin or recipe.radius:
-        if recipe.w0 is None and not recipe.classes:
-            raise fault(ValueError, "margin、radius标出不算的像素，配方却没有权重图",
-                        "w0写0：权重图里只有不算的像素是0")
         ignore_unlabelled(dataset, recipe.margin, recipe.radius)
     if indices is None:
         indices = [part.indices for part in split_by_sequence(dataset, test_seq)]
@@ -559,8 +578,10 @@ def prepare(
     if recipe.quiet and not start:
         quiet_head(model, share)
     options = dict(lr=recipe.lr)
+    if issubclass(recipe.optimizer, torch.optim.SGD):
+        options["momentum"] = recipe.momentum
     if issubclass(recipe.optimizer, ClippedSGD):
-        options |= dict(momentum=recipe.momentum, max_norm=recipe.max_norm)
+        options["max_norm"] = recipe.max_norm
     return dict(
         model=model, criterion=recipe.loss(),
         train_dataloader=DataLoader(train, shuffle=True), test_dataloader=DataLoader(test),

@@ -234,15 +234,22 @@ class Source:
 
 def _class_names(text):
     "`--classes`里各类的名字；只写了几类，名字就是编号；写了文件，一行一个"
+    where = "classes"
     if text.endswith(".txt"):
-        text = Path(text).read_text(encoding="utf-8-sig").strip()
+        where = text
+        try:
+            text = Path(text).read_text(encoding="utf-8-sig").strip()
+        except UnicodeDecodeError as error:
+            raise fault(ValueError, f"{where}不是UTF-8",
+                        "用记事本打开，另存为，编码选UTF-8") from error
     mark = "\n" if "\n" in text else "[,，、]"  # 一行一个的，名字里可以有逗号
     names = [name.strip() for name in re.split(mark, text)]
     if len(names) == 1 and names[0].isdecimal():
         names = list(map(str, range(min(int(names[0]), 256))))
     if len(names) < 2 or len(set(names)) < len(names) or not all(names):
-        raise fault(ValueError, f"classes={text!r}",
-                    "写连背景在内的类数，如3；或各类的名字，用逗号隔开，第一个是背景", "classes")
+        raise fault(ValueError, f"{where}={text!r}",
+                    "写连背景在内的类数，如3；或各类的名字，用逗号隔开，写在文件里的一行一个，"
+                    "第一个是背景", "classes")
     return names
 
 def _recall(saved):
@@ -270,6 +277,16 @@ def _find_frames(source, synthesize=False, about={}):
     "照`Source`找到的帧，和它们所在的文件夹；`about`是模型的，见`_reading`"
     if source.masks and not source.images:
         raise fault(ValueError, "写了--masks，没有写--images", "两个一起写", "own")
+    try:
+        return _find_read(source, synthesize, about)
+    except ValueError:
+        if _reading(source, about) != _reading(source):
+            print("注意：掩码照模型记着的读法读；写法与练的时候不同，"
+                  "就写明--kind、--classes或--colours")
+        raise
+
+def _find_read(source, synthesize, about):
+    "照写明的、模型记着的读法去找"
     reading = _reading(source, about)
     if source.images:
         folders = [Path(folder) for folder in (source.images, source.masks) if folder]
@@ -350,7 +367,8 @@ def unet_data(
         if classes and classes.isdecimal():
             raise fault(ValueError, f"导入的类有名字，不写几类（{classes}）",
                         "写--classes auto，一个标签一类；或写出各类的名字，第一个是背景")
-        background, *named = [None] if classes in (None, "auto") else _class_names(classes)
+        names = [None] if classes in (None, "auto") else _class_names(classes)
+        background, *named = [name for name in names if name != "__ignore__"]  # labelme的第一行
         if background and not _is_background(background):
             raise fault(ValueError, f"第一个名字是背景，标成{background}的都会画成0",
                         f"背景写在前面：--classes background,{','.join([background, *named])}")
@@ -381,6 +399,9 @@ def unet_doctor(
     "给数据集和模型看病：说出毛病、证据和治法；没有毛病退出码是0"
     if images and data and not model:  # 只写了一个，是模型
         data, model = None, data
+    inside = [Path(data or "", name) for name in ("args.json", "model.safetensors")]
+    if data and not model and any(file.is_file() for file in inside):
+        raise fault(ValueError, f"{data}是模型，没有写数据", f"写成unet_doctor 数据 {data}")
     source = Source(data or Source.data, images, masks, kind, classes, colours, invert)
     findings = diagnose(_checked(source), model)
     print(f"看了数据{images or data or Source.data}" + (f"、模型{model}" if model else ""))
@@ -641,9 +662,12 @@ def _introduce(folders, frames, indices, parts):
     weights = sum(weight.numel() for weight in parts["model"].parameters())
     print(f"网络{weights:,}个参数")
     if not _kinds(frames):
-        notes = [_warn_masks(dataset, part) for part in indices]
+        notes = [_warn_masks(dataset, *side) for side in zip(indices, ("训练", "测试"))]
         for note in _alike(filter(None, notes)):
             print(f"注意：{note}")
+        if not any((item[1] > 0).any() for item in parts["test_dataloader"].dataset):
+            print("注意：测试的窗口在画面正中，里面没有细胞：逐轮的IoU、挑出的best都不作数。"
+                  "用last，练完用unet_evaluate看整幅的")
         return
     seen = set().union(*(np.unique(dataset.masks[i]).tolist() for i in train))
     if parts["model"].about.get("kind") == "border":
@@ -665,11 +689,15 @@ def _warn_thin(masks):
         print(f"注意：训练的{total}块细胞里有{thin}块太小，去掉3像素宽的边界什么也不剩，学不到；"
               "先把图像放大")
 
-def _warn_masks(dataset, part):
+def _warn_masks(dataset, part, side):
     "看一眼这几帧的掩码：肯定不对的报`ValueError`，返回可疑的"
     name = "、".join(sorted({dataset.frames[i].group for i in part})[:5])
     images = [dataset.images[i] for i in part]
-    problem, note = suspect_masks(name, images, [dataset.masks[i] for i in part])
+    masks = [dataset.masks[i] for i in part]
+    if not any((mask > 0).any() for mask in masks):
+        raise fault(ValueError, f"{side}的是{name}，{len(masks)}张掩码全是空的",
+                    "换一种划分，或换测试的图像：训练、测试两边都要有细胞", "black")
+    problem, note = suspect_masks(name, images, masks)
     if problem:
         raise fault(ValueError, problem.problem, problem.cure, problem.entry)
     return note
@@ -976,7 +1004,10 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
         print(scores_text(scores))
     about = dict(model=model.name, weights=weights, held_out=held)
     _write_json(scores | cuts | about | provenance(), res / "scores.json")
-    _write_card(network, model)
+    try:
+        _write_card(network, model)
+    except OSError as error:
+        print(f"注意：成绩没有写进模型卡（{reason(error)}）；别的都写好了")
 
 
 # %% ../nbs/07_cli.ipynb #0bbdeefa
@@ -1274,7 +1305,7 @@ def unet_predict(
 # %% ../nbs/07_cli.ipynb #19c00003
 #| code-fold: true
 #| code-summary: "导入"
-from .challenge import Linker, film_images, tra_measure
+from .challenge import _claim_folder, Linker, film_images, tra_measure
 from .challenge import write_launchers, write_result
 from .evaluate import keep_inside
 from .large import _say
@@ -1331,7 +1362,11 @@ def _score_film(res, truth, border):
     "有真相就打分，说一声；没有就是`None`"
     if not (truth / "SEG").is_dir():
         return None
-    scores = score_folder(res, truth, border)
+    try:
+        scores = score_folder(res, truth, border)
+    except (OSError, ValueError) as error:
+        print(f"注意：没有打分：{error}")
+        return None
     try:
         scores["TRA"] = tra_measure(res, truth)
     except (OSError, ValueError) as error:
@@ -1369,8 +1404,11 @@ def unet_track(
     for seq, files in images.items():
         linker = Linker()
         labels = map(linker.add, _segment(network, files, border, cuts))
-        res = write_result(out / name / f"{seq}_RES" if name else out, files, labels,
-                           linker.tracks)
+        res = out / name / f"{seq}_RES" if name else out
+        _claim_folder(res)
+        if (res / "res_track.txt").is_file():
+            print(f"注意：{res}里已有的追踪结果会被换掉；想留着，按Ctrl+C，用--out换一个文件夹")
+        write_result(res, files, labels, linker.tracks)
         print(f"{films[seq]}：{len(files)}帧，{len(linker.tracks)}条轨迹，写在{res}")
         _say_seen(seen[seq])
         truth = films[seq].with_name(f"{seq}_GT")

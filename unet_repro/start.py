@@ -25,6 +25,8 @@ def start(
         if usual is signal.default_int_handler:
             signal.signal(signal.SIGINT, _stop)
         from unet_repro import cli
+        if hasattr(sys.stdout, "reconfigure"):  # 写不出的字写成?，如Windows上写进文件的µ
+            sys.stdout.reconfigure(errors="replace")
         if usual is signal.default_int_handler:
             signal.signal(signal.SIGINT, usual)
         return getattr(cli, name)()

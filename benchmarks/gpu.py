@@ -27,7 +27,8 @@ from unet_repro.data import find_frames
 from unet_repro.files import provenance
 from unet_repro.recipe import RECIPES
 
-FULL = "out of memory|unable to find an engine|No valid execution plans|ALLOC_FAILED"
+FULL = ("放不下最小的一块|out of memory|unable to find an engine|No valid execution plans|"
+        "ALLOC_FAILED")
 
 
 def all_runs(args):

@@ -9,7 +9,7 @@ __all__ = ['Engine', 'training_lock', 'train_run', 'checkpoint_activations', 'ke
 #| code-fold: true
 #| code-summary: "导入"
 import contextlib, csv, ctypes, hashlib, json, math, os, pickle, random, re, shutil, subprocess, sys
-import time
+import errno, time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,6 +111,8 @@ def _engine(precision, accumulate, loggers, out):
             gradient_accumulation_steps=accumulate,
             log_with=asked or None, project_dir=out)
     except ValueError as e:
+        if not asked:
+            raise fault(ValueError, f"这台机器用不了{precision}（{e}）", "用fp32") from e
         raise fault(ValueError, f"记录器{asked}用不了（{e}）",
                     "名字要是accelerate认得的；写文件的记录器（如tensorboard）要给出out") from e
     if len(engine.log_with) < len(asked) and "all" not in asked:
@@ -164,6 +166,9 @@ def _sync(path):
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
+    except OSError as e:
+        if not (os.path.isdir(path) and e.errno == errno.EINVAL):  # 有的共享盘不会同步文件夹
+            raise
     finally:
         os.close(opened)
 
@@ -468,8 +473,10 @@ def train_run(
     _check_numbers(num_epochs, accumulate)
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
     check_training(model, optimizer, train_dataloader, test_dataloader)
-    engine = _engine(precision, accumulate, loggers, out)
-    with training_lock(out if engine.is_main_process else None):
+    with contextlib.ExitStack() as stack:
+        stack.callback(AcceleratorState._reset_state)  # 精度是整个Python共用的，不能留着
+        engine = _engine(precision, accumulate, loggers, out)
+        stack.enter_context(training_lock(out if engine.is_main_process else None))
         if out and not resume:
             _check_free(out)
         model.to(memory_format=torch.channels_last)
@@ -485,10 +492,9 @@ def train_run(
             history = _all_epochs(engine, parts, num_epochs, out, resume)
             for tracker in engine.trackers:
                 tracker.finish()
-        finally:  # 两个开关是整个Python共用的；停在一组的半道，也不能让它们留着
+        finally:  # 这个开关也是；停在一组的半道，也不能让它留着
             engine.sync_gradients = True
             engine.unwrap_model(net, keep_fp32_wrapper=False)  # 网络自己不再是混合精度
-            AcceleratorState._reset_state()
     return history
 
 # %% ../nbs/13_engine.ipynb #1b5e2912

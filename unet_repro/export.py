@@ -107,6 +107,7 @@ def export_model(
     with torch.no_grad():
         program = torch.export.export(Whole(model) if whole else model, (x,),
                                       dynamic_shapes={"x": shape})
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         if path.suffix == ".pt2":
             with open(partial, "wb") as file:

@@ -296,6 +296,8 @@ def _decode(path, number=None):
                     "另存为不压缩的TIFF，用unet_predict一块一块地读") from e
     except PermissionError as e:
         raise fault(PermissionError, f"没有读{path}的权限", "改权限，或换一个账号") from e
+    except MemoryError:
+        raise
     except Exception as e:
         if hasattr(e, "cure"):
             raise

@@ -124,6 +124,8 @@ def _unpack(page, path, target):
             where = slice(y, y + len(block)), slice(x, x + block.shape[1])
             image[where] = block if len(page.shape) == 3 else block[..., 0]
     except Exception as e:
+        if isinstance(e, MemoryError) or getattr(e, "errno", None):  # 内存、硬盘不够，不怪文件
+            raise
         raise fault(OSError, f"读不出{path}（{e}）",
                     "文件不完整就重新导出；用的是LZW压缩，要先pip install imagecodecs") from e
     return image

@@ -29,7 +29,7 @@ def count_pixels(
         counted = weight.reshape(found.shape) > 0
         found, truth = found[counted], truth[counted]
     return torch.stack(
-        [(found & truth).sum(), (found & ~truth).sum(), (~found & truth).sum()]).double()
+        [(found & truth).sum(), (found & ~truth).sum(), (~found & truth).sum()]).cpu().double()
 
 def iou_and_dice(
     counts: torch.Tensor,  # `count_pixels`之和
@@ -87,7 +87,7 @@ def evaluate(
         outputs, loss = _loss(model, criterion, images, targets)
         losses.append(loss.item())
         known = targets[0] != getattr(criterion, "ignore_index", torch.nan)
-        counts += count_pixels(outputs, *[*targets, known][:2]).cpu()
+        counts += count_pixels(outputs, *[*targets, known][:2])
     iou, dice = iou_and_dice(counts)
     return dict(loss=sum(losses) / len(losses), iou=iou, dice=dice)
 

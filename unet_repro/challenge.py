@@ -90,10 +90,10 @@ def link_frames(
     "把各帧的编号连成轨迹；没有编号的黑白掩码报`ValueError`"
     linker = Linker()
     linked = [linker.add(frame) for frame in labels]
-    if len(linker.tracks) == 1:
+    if max((len(np.unique(frame[frame > 0])) for frame in linked), default=0) == 1:
         pieces = max(ndimage.label(frame, np.ones((3, 3)))[1] for frame in linked)
         if pieces > 1:
-            raise fault(ValueError, f"全部的帧只有一个编号，一帧里却有{pieces}块",
+            raise fault(ValueError, f"每一帧都只有一个编号，一帧里却有{pieces}块",
                         "一个细胞一个编号：黑白的掩码先过ndimage.label")
     return linked, np.array(linker.tracks, int).reshape(-1, 4)
 

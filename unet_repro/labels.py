@@ -142,7 +142,7 @@ def _is_background(name):
 
 def _labelme_ring(item, where):
     "labelme的一个形状变成一圈顶点"
-    kind = item.get("shape_type", "polygon")
+    kind = item.get("shape_type") or "polygon"
     if kind == "polygon":
         return _ring(item["points"], where)
     if kind == "mask":
@@ -166,6 +166,9 @@ def _read_labelme(file, content):
     for n, item in enumerate(content["shapes"], 1):
         ring = _labelme_ring(item, f"{file}里第{n}个形状")
         name = " ".join(str(item.get("label") or "").split())
+        if name == "__ignore__":
+            raise fault(ValueError, f"{file}里第{n}个形状标着__ignore__（不算），掩码里写不出",
+                        "删掉它；或改标成_background_，当作背景")
         group = item.get("group_id")
         if group is not None and (name, group) in groups:
             groups[name, group].append([ring])  # 与前面的是同一个物体
@@ -228,10 +231,9 @@ def _read_imagej(file):
         contents = [(file.stem, file.read_bytes())]
     else:
         with zipfile.ZipFile(file) as packed:
-            inside = [PurePosixPath(name) for name in packed.namelist()]
-            inside = [name for name in inside if name.suffix.lower() == ".roi"
-                      and not _is_junk(name)]
-            contents = [(name.stem, packed.read(str(name))) for name in inside]
+            inside = [(PurePosixPath(info.filename), info) for info in packed.infolist()]
+            contents = [(name.stem, packed.read(info)) for name, info in inside
+                        if name.suffix.lower() == ".roi" and not _is_junk(name)]
     if not contents:
         raise fault(ValueError, f"{file}里没有ROI", "移走它；ROI用ROI Manager的More ▸ Save存")
     shapes = []

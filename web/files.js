@@ -111,7 +111,7 @@ function tiffKind(tags) {
     throw new Fault(`图像是${kind.w}×${kind.h}像素，这一页最多读${MOST}个像素。更大的用命令unet_predict`);
   }
   if (kind.format !== 1 || ![8, 16].includes(kind.bits)) {
-    throw new Fault(`TIFF是${kind.bits}位${kind.format === 3 ? "浮点" : ""}的，这里读8位或16位的整数。用ImageJ另存`);
+    throw new Fault(`TIFF是${kind.bits}位${{ 2: "有符号的", 3: "浮点的" }[kind.format] || ""}，这里读8位或16位的无符号整数。用ImageJ另存`);
   }
   const grey = kind.meaning <= 1 && kind.channels === 1, rgb = kind.meaning === 2 && kind.channels === 3;
   if (!grey && !rgb) {

@@ -518,10 +518,12 @@ def _apart(images, masks):
 # %% ../nbs/15_files.ipynb #29880306
 def _unread(folder):
     "一张读得了的也没有：里面多半是什么文件，`(扩展名, 几个)`；没有文件是`None`"
+    if image_files(folder):
+        return None
     kinds = Counter(file.suffix.lower() for file in folder.rglob("[!.]*") if file.is_file())
     for other in ("", ".db", ".ini", ".txt", ".csv"):
         del kinds[other]
-    return None if image_files(folder) or not kinds else kinds.most_common(1)[0]
+    return kinds.most_common(1)[0] if kinds else None
 
 def _lost(images, masks, pictures, lost):
     "有掩码找不到图像：说出张数、例子和配对的规矩"

@@ -525,11 +525,14 @@ def _started(recipe, dataset, folder):
 _NEEDS = {"sigma": ("degrees", "scale"), "contrast": ("brightness",),
           "w0": ("balance", "precomputed")}  # 前一样是None，后几样就用不上
 
+def _ignores(recipe):
+    "有没有不算的像素"
+    return recipe.margin is None or recipe.margin or recipe.radius
+
 def _check_recipe(recipe):
     "几样合不到一起的，报`ValueError`；写了用不上的，说一声"
     weighted = recipe.w0 is not None
-    ignoring = recipe.margin is None or recipe.margin or recipe.radius
-    if ignoring and not (weighted or recipe.classes):
+    if _ignores(recipe) and not (weighted or recipe.classes):
         raise fault(ValueError, "margin、radius标出不算的像素，配方却没有权重图",
                     "w0写0、loss写WeightedCrossEntropy：权重图里只有不算的像素是0")
     takes = {nn.BCEWithLogitsLoss: False, WeightedCrossEntropy: True}.get(recipe.loss, weighted)
@@ -558,7 +561,7 @@ def prepare(
     dataset = SegmentationDataset(data, v2.Identity())
     recipe = replace(recipe, window=_window(recipe, dataset))
     train_transform, dataset.transform = make_transforms(recipe)
-    if recipe.margin is None or recipe.margin or recipe.radius:
+    if _ignores(recipe):
         ignore_unlabelled(dataset, recipe.margin, recipe.radius)
     if indices is None:
         indices = [part.indices for part in split_by_sequence(dataset, test_seq)]

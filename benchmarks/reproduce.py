@@ -189,6 +189,7 @@ def all_runs():
             add(seed, 16, "ours", "01to02", change)
     for data, recipe, way in product(DATA.values(), RECIPES, (0, 1)):  # 宽一倍的
         add(0, 32, recipe, data.protocols[way], None, BUDGET[32], data)
+    add(0, 32, "ours", "blocks", None, BUDGET[32])
     return runs
 
 

@@ -58,8 +58,9 @@ class WithClasses(nn.Module):
 def check_classes(
     dataset: SegmentationDataset,  # `masks`是类别图
     classes: int,  # 分几类，连背景在内
+    started: bool = False,  # 从练好的模型起步；它可以见过缺的类
 ) -> str | None:  # 要说一声的话；没有就是`None`
-    "开练之前看一遍掩码：编号太大报`ValueError`，说出文件"
+    "开练之前看一遍掩码：编号太大、缺一类报`ValueError`；有起步的模型，缺了只说一声"
     seen = set()
     for frame, mask in zip(dataset.frames, dataset.masks):
         ids = np.unique(mask)
@@ -70,10 +71,18 @@ def check_classes(
             raise fault(ValueError, f"{where}：{e.problem}", e.cure, e.entry) from e
         seen |= set(ids.tolist())
     absent = [str(k) for k in range(classes) if k not in seen]
-    if absent:
-        return (f"{len(dataset.masks)}张掩码里都没有编号是{'、'.join(absent)}的像素，"
-                f"这{len(absent)}类学不到")
-    return None
+    if not absent:
+        return None
+    problem = (f"{len(dataset.masks)}张掩码里都没有编号是{'、'.join(absent)}的像素，"
+               f"这{len(absent)}类学不到")
+    if started:
+        return problem
+    reading = getattr(dataset.frames[0], "reading", None)
+    if absent == ["1"] and reading and reading.kind == "border":
+        raise fault(ValueError, "细胞都太窄，去掉边界什么也不剩",
+                    "去掉--kind border，或先把图像放大", "classes")
+    raise fault(ValueError, problem, "类别数写成实际有的几类，或检查掩码；"
+                "从见过它的模型起步（--start）就不用改", "classes")
 
 def class_shares(
     masks: list[np.ndarray],  # 类别图；负数的像素不数

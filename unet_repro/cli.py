@@ -229,7 +229,7 @@ class Source:
     masks: str = None  # 自己的掩码在哪个文件夹；不写就在--images里找
     kind: Literal["auto", "ids", "binary", "border"] = "auto"  # 自动、编号、亮暗，或边界单列一类
     classes: str = None  # 掩码里是类别：连背景共几类，或各类的名字，如背景,细胞,碎屑；或classes.txt
-    colours: str = None  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
+    colours: str = None  # 掩码里各类的颜色，第一个是背景，如000000,ff0000
     invert: bool = False  # 掩码里亮的是背景
 
 def _class_names(text):
@@ -277,10 +277,15 @@ def _find_frames(source, synthesize=False, about={}):
     "照`Source`找到的帧，和它们所在的文件夹；`about`是模型的，见`_reading`"
     if source.masks and not source.images:
         raise fault(ValueError, "写了--masks，没有写--images", "两个一起写", "own")
+    told = source.classes
     try:
-        return _find_read(source, synthesize, about)
+        frames, folders = _find_read(source, synthesize, about)
+        _check_colours(source, frames, about)
+        return frames, folders
     except ValueError:
-        if _reading(source, about) != _reading(source):
+        if source.classes != told:
+            print(f"注意：类照{source.data}里的classes.txt；不是这套掩码的，就移走它")
+        elif _reading(source, about) != _reading(source):
             print("注意：掩码照模型记着的读法读；写法与练的时候不同，"
                   "就写明--kind、--classes或--colours")
         raise
@@ -292,7 +297,8 @@ def _find_read(source, synthesize, about):
         folders = [Path(folder) for folder in (source.images, source.masks) if folder]
         return find_own(source.images, source.masks, reading), folders
     folder = find_data(source.data, synthesize=synthesize)
-    if (folder / "classes.txt").is_file() and not source.classes:  # unet_data import写的
+    named = (folder / "classes.txt").is_file() and source.kind in ("auto", "border")
+    if named and not source.classes:  # unet_data import写的
         source.classes = "\n".join(_class_names(str(folder / "classes.txt")))
         source.kind = "border" if reading.kind == "border" else source.kind
         reading = _reading(source, about)
@@ -300,6 +306,15 @@ def _find_read(source, synthesize, about):
         return find_own(folder, reading=reading), [folder]
     frames = find_frames(folder)
     return frames if reading == Reading() else read_as(frames, reading), [folder]
+
+def _check_colours(source, frames, about):
+    "彩色的掩码，类写了名字，没说哪种颜色是哪一类：报`ValueError`"
+    reading = getattr(frames[0], "reading", None)
+    named = source.classes and not source.classes.isdecimal()
+    if named and reading and reading.kind == "colours" and not _reading(source, about).colours:
+        colours = ",".join(f"{value:06x}" for value in reading.values)
+        raise fault(ValueError, "掩码是彩色的，类写了名字，没有说哪种颜色是哪一类",
+                    f"添上--colours，次序与名字一样；有的颜色是{colours}", "classes")
 
 def _kinds(frames):
     "掩码里有几类；是细胞的编号就是0"
@@ -336,6 +351,12 @@ def _say_reading(frames, masks, folders=()):
 
 
 # %% ../nbs/07_cli.ipynb #ed8082d5
+def _refuse_spare(action, **options):
+    "写了这件事用不着的选项，报`ValueError`"
+    unused = [key for key, value in options.items() if value]
+    if unused:
+        raise fault(ValueError, f"{action}不看--{'、--'.join(unused)}", "去掉它们")
+
 @_command("action", "name", "out")
 def unet_data(
     action: Literal["download", "synthetic", "check", "import"],  # 下载、合成、体检、导入标注
@@ -346,12 +367,15 @@ def unet_data(
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
     kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 自动、编号、亮暗，或边界单列一类
     classes: str = None,  # 掩码里是类别：几类，或各类的名字；导入时写auto，或名字，先写background
-    colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
+    colours: str = None,  # 掩码里各类的颜色，第一个是背景，如000000,ff0000
     invert: bool = False,  # 掩码里亮的是背景
 ):
     "准备数据：下载挑战赛的数据、合成一套、检查一套、导入别的软件画的标注"
     if out and action != "import":
         raise fault(ValueError, f"不认识的参数{out}", "只有import写两样")
+    if action in ("download", "synthetic"):
+        _refuse_spare(action, images=images, masks=masks, kind=kind != "auto", classes=classes,
+                      colours=colours, invert=invert)
     if action == "download":
         print(download_ctc(name or "PhC-C2DH-U373"))
     elif action == "synthetic":
@@ -359,11 +383,8 @@ def unet_data(
     elif action == "import":
         if not (name and out):
             raise fault(ValueError, "导入要写两样", "unet_data import 标注的文件或文件夹 写到哪里")
-        spare = dict(images=images, masks=masks, kind=kind != "auto", colours=colours,
-                     invert=invert)
-        unused = [key for key, value in spare.items() if value]
-        if unused:
-            raise fault(ValueError, f"导入不看--{'、--'.join(unused)}", "去掉它们")
+        _refuse_spare(action, images=images, masks=masks, kind=kind != "auto", colours=colours,
+                      invert=invert)
         if classes and classes.isdecimal():
             raise fault(ValueError, f"导入的类有名字，不写几类（{classes}）",
                         "写--classes auto，一个标签一类；或写出各类的名字，第一个是背景")
@@ -393,7 +414,7 @@ def unet_doctor(
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
     kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 自动、编号、亮暗，或边界单列一类
     classes: str = None,  # 掩码里是类别：几类，或各类的名字
-    colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
+    colours: str = None,  # 掩码里各类的颜色，第一个是背景，如000000,ff0000
     invert: bool = False,  # 掩码里亮的是背景
 ):
     "给数据集和模型看病：说出毛病、证据和治法；没有毛病退出码是0"
@@ -1020,7 +1041,7 @@ def unet_evaluate(
     masks: str = None,  # 自己的掩码在哪个文件夹；不写就在--images里找
     kind: Literal["auto", "ids", "binary", "border"] = "auto",  # 自动、编号、亮暗，或边界单列一类
     classes: str = None,  # 掩码里是类别：几类，或各类的名字
-    colours: str = None,  # 掩码里各类的颜色，第一个是背景，如#000000,#ff0000
+    colours: str = None,  # 掩码里各类的颜色，第一个是背景，如000000,ff0000
     invert: bool = False,  # 掩码里亮的是背景
     border: int = 0,  # 视野四周去掉几个像素；PhC-C2DH-U373、DIC-C2DH-HeLa是50
     gt: str = None,  # 真相的文件夹，如01_GT；与--res一起用
@@ -1088,6 +1109,9 @@ def _find_images(paths, out):
     for path in map(Path, paths):
         found, others = _expand(path)
         left += [file for file in others if not file.resolve().is_relative_to(out.resolve())]
+        if not found and others and not any(map(Path.is_dir, others)):
+            raise fault(FileNotFoundError, f"{others[0]}读不了：这里读TIFF、PNG、JPEG、BMP",
+                        "用ImageJ打开，另存为TIFF")
         if not found:
             raise fault(FileNotFoundError, f"{path}没有找到图像（TIFF、PNG、JPEG、BMP）",
                         '检查路径，文件夹只看这一层；通配符要加引号，如"images/*.tif"')
@@ -1109,8 +1133,8 @@ def _hash(*files):
     return "-".join(parts)
 
 def _collect_cells(out, maker):
-    "`maker`做的`名字_cells.csv`合成一张`cells.csv`，缺的列空着；返回没有合进去的张数，和细胞的个数"
-    rows, names, formula, others = [], ["image"], tuple("=+-@"), 0
+    "`maker`做的`名字_cells.csv`合成`cells.csv`；返回没有合进去的张数、合进去的名字、细胞的个数"
+    rows, names, formula, others, stems = [], ["image"], tuple("=+-@"), 0, set()
     for part in sorted(out.glob("*_cells.csv")):
         if _made(part.stem.removesuffix("_cells"), out)[1].get("maker") != maker:
             others += 1
@@ -1120,6 +1144,7 @@ def _collect_cells(out, maker):
             if name not in names:
                 names.insert(names.index(before) + 1, name)
         name = part.stem.removesuffix("_cells")
+        stems.add(name)
         if name.startswith(formula):  # Excel会把它当公式算
             name = f"'{name}"
         rows += [dict(image=name) | cell for cell in table]
@@ -1128,7 +1153,7 @@ def _collect_cells(out, maker):
             writer = csv.DictWriter(f, names)
             writer.writeheader()
             writer.writerows(rows)
-    return others, len(rows)
+    return others, stems, len(rows)
 
 # %% ../nbs/07_cli.ipynb #65d96eec
 def _made(stem, out):
@@ -1194,7 +1219,10 @@ def _finish(done, out, maker, cuts, skipped, redone):
     if redone:
         print(f"重做{redone}张：模型、选项或图像变了")
     if done:
-        others, cells = _collect_cells(out, maker)
+        others, stems, cells = _collect_cells(out, maker)
+        before = len(stems - {file.stem for file in done})
+        if before:
+            print(f"cells.csv里还有{before}张是从前做的，不在这次的图像里")
         if others:
             print(f"cells.csv里没有另外{others}张：不是这个模型、这样的选项做的")
         if not cells:

@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from .files import check_frames, fault, moved, plain_layout, read_image, read_mask
+from .files import check_frames, fault, moved, nested, plain_layout, read_image, read_mask
 from .synthetic import download_ctc, find_data, make_synthetic, show_batch, show_images
 
 # %% ../nbs/00_data.ipynb #9c6561d4
@@ -60,12 +60,13 @@ def _pair(folder, group):
     if not seg.is_dir():
         raise fault(FileNotFoundError, f"没有文件夹{seg}", f"补齐它，或移走{folder / group}")
     masks, marks = _numbered(seg, "man_seg"), _numbered(seg.parent / "TRA", "man_track")
-    both = [n for n in masks if n in images]
-    if not both:
-        raise fault(FileNotFoundError, f"{seg}里没有能与{folder / group}配成对的掩码"
-                    f"（{len(images)}张图像，{len(masks)}张掩码）",
-                    "掩码要叫man_seg021.tif，图像要叫t021.tif，编号相同", "own")
-    return [Frame(images[n], masks[n], group, n, marks.get(n)) for n in both]
+    lost = [file for n, file in masks.items() if n not in images]
+    if lost or not masks:
+        what = f"，{len(lost)}张没有编号相同的图像，如{lost[0].name}" if lost else ""
+        raise fault(FileNotFoundError, f"{seg}里有{len(masks)}张掩码，{folder / group}里有"
+                    f"{len(images)}张图像{what}",
+                    "掩码要叫man_seg021.tif，图像要叫t021.tif，编号相同；多出来的掩码移走", "own")
+    return [Frame(images[n], masks[n], group, n, marks.get(n)) for n in masks]
 
 def find_frames(
     folder: Path,  # 数据集的文件夹
@@ -82,7 +83,8 @@ def find_frames(
     if plain:
         return [Frame(*row) for row in plain]
     raise fault(FileNotFoundError, f"{folder}里没有01、02，也没有images和masks",
-                "图像放进01，掩码放进01_GT/SEG；或图像放进images，掩码放进masks", "own")
+                nested(folder) or "图像放进01，掩码放进01_GT/SEG；"
+                "或图像放进images，掩码放进masks", "own")
 
 # %% ../nbs/00_data.ipynb #017d7745
 class Tile(v2.Transform):

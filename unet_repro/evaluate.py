@@ -118,7 +118,7 @@ def keep_inside(
 def label_like_authors(
     probability: np.ndarray,  # `(高, 宽)`，前景的概率，4种翻转平均过的
     border: int = 0,  # 视野四周去掉几个像素；U373、HeLa是50
-) -> np.ndarray:  # 同样大小，0是背景，细胞的编号不一定相连
+) -> np.ndarray:  # 同样大小，0是背景，细胞的编号不一定连续
     "论文作者2015年公布的追踪脚本的做法；形状或数值不对时报`ValueError`"
     _check_map(probability)
     labels = ndimage.label(probability > 0.5, np.ones((3, 3)))[0]
@@ -245,7 +245,7 @@ def valid_pixels(
     border: int = 0,  # 视野四周去掉几个像素
     radius: int = 40,  # 离漏标的标记不到几个像素的才不看
 ) -> np.ndarray:  # 布尔，像素指标该看的像素
-    "视野之内，除去漏标的标记周围、盖住它的结果物体"
+    "视野之内；盖住漏标标记的结果物体，在标记周围的那部分不看"
     valid = field_of_interest(truth.shape, border)
     if markers is None:
         return valid

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ENTRIES', 'fault', 'reason', 'replacing', 'provenance', 'open_tiff', 'tiff_page', 'quiet_tifffile', 'at_page',
            'read_image', 'read_mask', 'read_spacing', 'shared_spacing', 'image_pixels', 'is_image', 'image_files',
-           'is_copy', 'is_mask', 'pair_files', 'count_pages', 'plain_layout', 'check_size', 'is_flat', 'check_frames',
-           'check_training', 'check_targets', 'ModelFolder', 'moved']
+           'is_copy', 'is_mask', 'pair_files', 'count_pages', 'nested', 'plain_layout', 'check_size', 'is_flat',
+           'check_frames', 'check_training', 'check_targets', 'ModelFolder', 'moved']
 
 # %% ../nbs/15_files.ipynb #b2618c4e
 #| code-fold: true
@@ -69,7 +69,8 @@ def fault(
 _REASONS = {  # 别的库、操作系统的报错：中文的说法
     FileNotFoundError: "没有这个文件或文件夹", FileExistsError: "那里有一个同名的文件",
     NotADirectoryError: "路径中间有一截不是文件夹", IsADirectoryError: "那是一个文件夹",
-    PermissionError: "没有权限", UnicodeDecodeError: "不是UTF-8的文字", MemoryError: "内存不够",
+    PermissionError: "没有权限，或别的程序（如Excel）正开着", MemoryError: "内存不够",
+    UnicodeDecodeError: "不是UTF-8的文字",
     RecursionError: "括号套得太深", EOFError: "文件没有完",
     Image.UnidentifiedImageError: "认不出是什么图像", tifffile.TiffFileError: "不像TIFF",
     SafetensorError: "权重的文件读不懂或写不下", zlib.error: "压缩的数据坏了",
@@ -172,7 +173,8 @@ def tiff_page(
         raise fault(OSError, f"读不出{path}（里面没有像素）", _DAMAGED)
     if number is None and pages != 1:
         raise fault(ValueError, f"{path}有{pages}页，这里只处理二维图像",
-                    "把每一页另存为一个文件；训练用的两个堆栈，叫x-volume.tif和x-labels.tif", "own")
+                    "把每一页另存为一个文件；训练用的两个堆栈，叫x-volume.tif和x-labels.tif，"
+                    "放进同一个文件夹，--data写它", "own")
     if number is not None and (len(series) > 1 or number >= pages):
         raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页，{len(series)}种大小",
                     "重新导出成一个堆栈，各页一样大", "own")
@@ -521,7 +523,7 @@ def _unread(folder):
     if image_files(folder):
         return None
     kinds = Counter(file.suffix.lower() for file in folder.rglob("[!.]*") if file.is_file())
-    for other in ("", ".db", ".ini", ".txt", ".csv"):
+    for other in ("", ".db", ".ini", ".csv"):
         del kinds[other]
     return kinds.most_common(1)[0] if kinds else None
 
@@ -534,8 +536,15 @@ def _lost(images, masks, pictures, lost):
             cure = "这里读TIFF、PNG、JPEG、BMP：用ImageJ打开，另存成PNG或TIFF"
             if suffix in (".json", ".geojson", ".roi", ".zip"):
                 cure = "是画的标注：先用unet_data import变成掩码"
+            elif suffix in (".txt", ".xml", ".npy"):
+                cure = "不是图像：在标注的软件里导出COCO，用unet_data import，或导出PNG、TIFF的掩码"
             return fault(FileNotFoundError, f"{folder}里没有读得了的图像，有{count}个{suffix}文件",
                          cure, "own")
+    names = {picture.stem: picture for picture in pictures}
+    apart = [mask for mask in lost if mask.stem in names]
+    if apart:
+        return fault(FileNotFoundError, f"{apart[0]}与{names[apart[0].stem]}同名，子文件夹却不同",
+                     "子文件夹要一样，或两边都不分子文件夹", "own")
     copies = [mask.name for mask in lost if is_copy(mask)]
     what = f"有{len(lost)}张掩码找不到自己的图像，如{'、'.join(mask.name for mask in lost[:3])}"
     if copies:
@@ -608,6 +617,18 @@ def _only(folders, what):
         raise fault(ValueError, f"{folders[0].parent}里的{names}都像是{what}的文件夹，不知道用哪个",
                     "写明--images和--masks，或把不用的移到别处", "own")
     return folders[0]
+
+def nested(
+    folder: Path,  # 里面没有找到数据的文件夹
+) -> str | None:  # 治法；也不在里面一层是`None`
+    "解压时多套了一层的，说是哪一个"
+    inside = []
+    for place in filter(Path.is_dir, Path(folder).iterdir()):
+        parts = sorted(place.iterdir())
+        plain = all(_called(words, parts) for words in (_IMAGE_WORDS, _MASK_WORDS))
+        if plain or any(place.glob("[0-9][0-9]_GT")):
+            inside.append(place)
+    return f"数据在里面一层，写{inside[0]}" if len(inside) == 1 else None
 
 def plain_layout(
     folder: Path,  # 数据集的文件夹

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 from .data import Frame
 from .files import _compact, _decode, at_page, fault, image_files, is_mask
-from .files import pair_files, plain_layout, read_image, read_mask
+from .files import nested, pair_files, plain_layout, read_image, read_mask
 
 # %% ../nbs/17_folders.ipynb #0ca42ba1
 _KINDS = ("auto", "ids", "binary", "border", "classes", "colours")
@@ -89,7 +89,9 @@ def _pixels(path, page, colour=False):
     if colour and meaning == "调色板":
         pixels = palette.T[pixels]
     if pixels.dtype == np.uint16 and (pixels.ndim == 3 or colour):
-        raise fault(ValueError, f"{path}是16位的颜色", "掩码的颜色存成8位的PNG", "own")
+        kind = "颜色" if pixels.ndim == 3 else "灰度，照颜色读不了"
+        raise fault(ValueError, f"{path}是16位的{kind}",
+                    "编号全都存成灰度，颜色全都存成8位的PNG", "own")
     if pixels.ndim == 3:
         pixels = _over_black(pixels)
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
@@ -113,6 +115,14 @@ def _over_black(pixels):
 # %% ../nbs/17_folders.ipynb #d4d3d136
 _GREYS = range(0, 0x1000000, 0x010101)
 
+def _check_mixed(masks, tinted):
+    "有一张是彩色的，别的却是灰度的编号：报`ValueError`；至多看八张"
+    for path, page in masks[::-(-len(masks) // 8)]:
+        pixels, meaning, *_ = _decode(path, page)
+        if pixels.ndim == 2 and meaning != "调色板" and set(np.unique(pixels)) - {0, 255}:
+            raise fault(ValueError, f"{tinted}是彩色的，{at_page(path, page)}却是灰度的",
+                        "统一成一种写法；灰色也是一类的，用colours写出各类的颜色", "own")
+
 def _count(masks, colour):
     "`({值: 像素数}, {值: 头一帧}, 是不是颜色, {调色板: 用到的(号, 颜色)})`"
     for colour in (colour, True):
@@ -120,6 +130,7 @@ def _count(masks, colour):
         for path, page in masks:
             pixels, palette = _pixels(path, page, colour)
             if pixels.ndim == 3:  # 有一张是彩色的，全都按颜色数
+                _check_mixed(masks, at_page(path, page))
                 break
             values, totals = map(np.ndarray.tolist, np.unique(pixels, return_counts=True))
             for value, n in zip(values, totals):
@@ -297,6 +308,9 @@ def _settle_classes(reading, values, where):
 def _settle_colours(reading, counts, where):
     "一种颜色一类，最多的是背景，其余按颜色的值排"
     background = counts.most_common(1)[0][0]
+    if background and 0 in counts:
+        raise fault(ValueError, f"掩码里最多的颜色是{_names([background])}，也有黑色：分不出"
+                    "哪个是背景", "用colours写出各类的颜色，第一个是背景", "classes")
     values = (background, *sorted(counts.keys() - {background}))
     if len(values) > 16:
         few = counts.most_common()[-1][0]
@@ -398,7 +412,8 @@ def find_own(
     rows = _rows(Path(images), Path(masks)) if masks else plain_layout(Path(images))
     if not rows and not any(map(is_mask, image_files(images))):
         raise fault(FileNotFoundError, f"{images}里没有images和masks，也没有名字里带mask的图像",
-                    "图像放进images，同名的掩码放进masks；放在一处的，掩码的名字多一截_mask", "own")
+                    nested(images) or "图像放进images，同名的掩码放进masks；"
+                    "放在一处的，掩码的名字多一截_mask", "own")
     rows = rows or _rows(Path(images), Path(images))
     return read_as([Frame(*row) for row in rows], reading)
 

@@ -500,10 +500,8 @@ def start_from(
 # %% ../nbs/04_recipe.ipynb #c1a50008
 def _for_classes(recipe, dataset, masks, start):
     "多类：看一遍编号，换上K个通道和K类的损失；返回配方和每类占几成"
-    note = check_classes(dataset, recipe.classes)
-    if note and not start:
-        raise fault(ValueError, note, "类别数写成实际有的几类，或检查掩码", "classes")
-    if note:  # 起步的模型可以见过别的类
+    note = check_classes(dataset, recipe.classes, started=bool(start))
+    if note:
         print(f"注意：{note}")
     share, rarity = class_shares(masks, recipe.classes), None
     if recipe.balance:

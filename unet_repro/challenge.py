@@ -103,6 +103,13 @@ def _some(numbers):
     shown = "、".join(map(str, numbers[:5]))
     return shown + (f"……（共{len(numbers)}个）" if len(numbers) > 5 else "")
 
+def _check_sorted(files):
+    "按编号排好的文件，名字排出来也要是这个次序；挑战赛的工具按名字排"
+    odd = [a.name for a, b in zip(files, sorted(files)) if a != b]
+    if odd:
+        raise fault(ValueError, f"{files[0].parent}的编号位数不一样，如{odd[0]}：按名字排，"
+                    "次序就乱了", f"补零到一样的位数，如{files[0].stem.rstrip('0123456789')}0000")
+
 def film_images(
     folder: Path,  # 一段录像的文件夹，如`PhC-C2DH-U373/01`
 ) -> list[Path]:  # 按编号排好的图像
@@ -120,6 +127,7 @@ def film_images(
         raise fault(ValueError, f"{folder}的录像断了：最后是{found[max(found)].name}，"
                     f"中间缺编号{_some(missing)}",
                     "补上缺的；真的没有拍到，就从断处分成两段，各放一个文件夹，各从t000.tif编起")
+    _check_sorted([*found.values()])
     return list(found.values())
 
 # %% ../nbs/19_challenge.ipynb #bb91de67
@@ -203,7 +211,9 @@ def _find_masks(folder, images):
         raise fault(ValueError, f"{folder}的掩码与图像的名字对不上："
                     f"{_some(sorted(set(found) ^ set(names)))}",
                     "t000.tif的掩码叫mask000.tif，位数也要一样")
-    return [masks[n] for n in sorted(masks)]
+    files = [masks[n] for n in sorted(masks)]
+    _check_sorted(files)
+    return files
 
 # %% ../nbs/19_challenge.ipynb #32eef8ca
 def check_result(
@@ -320,14 +330,21 @@ def tra_measure(
     check_result(res)
     res, truth = Path(res), Path(gt) / "TRA"
     lives = read_tracks(truth / "man_track.txt")
-    frames, marks = len(_numbered_masks(res, "mask")), len(_numbered_masks(truth, "man_track"))
-    _check_table(lives, truth / "man_track.txt", marks)
-    if frames != marks:
-        raise fault(ValueError, f"{res}有{frames}帧，{truth}有{marks}帧",
-                    "TRA要逐帧都有标记，一帧对一帧")
-    with contextlib.redirect_stdout(io.StringIO()):  # 它会打印几行英文
-        scores = tool.evaluate_sequence(str(res), str(gt), ["Valid", "TRA"], threads=1)
-    return float(scores["TRA"])
+    frames = len(_numbered_masks(res, "mask"))
+    marks = [file for _, file in sorted(_numbered_masks(truth, "man_track").items())]
+    _check_sorted(marks)
+    if frames != len(marks):
+        raise fault(ValueError, f"{res}有{frames}帧，{truth}有{len(marks)}帧",
+                    "TRA要逐帧都有man_track000.tif这样的标记，一帧对一帧，不认PNG")
+    _check_table(lives, truth / "man_track.txt", len(marks))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # 它会打印几行英文
+            scores = tool.evaluate_sequence(str(res), str(gt), ["Valid", "TRA"], threads=1)
+        return float(scores["TRA"])
+    except Exception as e:
+        raise fault(ValueError, f"py-ctcmetrics算不出{res}的TRA（{reason(e)}）",
+                    f"查{truth}：只放逐帧的标记和man_track.txt；表里每行四个数，"
+                    "一个空格隔开，没有空行；编号从起到止每一帧都在") from e
 
 # %% ../nbs/19_challenge.ipynb #52ef71dc
 #| code-fold: true

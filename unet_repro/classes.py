@@ -114,6 +114,9 @@ class ClassCrossEntropy(nn.Module):
                         f"用UNet(out_channels={top + 1})，编号从0排起", "classes")
         loss = F.cross_entropy(outputs, classes[:, 0], reduction="none")[:, None]
         if self.class_weight is not None:
+            if len(self.class_weight) != outputs.shape[1]:
+                raise fault(ValueError, f"class_weight有{len(self.class_weight)}个，"
+                            f"网络有{outputs.shape[1]}类", "一类一个，第一个是背景", "classes")
             factor = torch.as_tensor(self.class_weight, dtype=loss.dtype, device=loss.device)
             weight = weight * factor[classes]
         return (loss * weight).sum() / weight.sum().clamp(min=1e-6)

@@ -766,8 +766,7 @@ def _find_apart(net, found, frames):
     masks = [mask for _, _, mask in frames]
     if 2 * sum(map(_is_walled, masks)) > len(masks):
         return _find_leaky(found, masks)
-    cutting = {name: net.about[name] for name in ("min_size", "neck") if name in net.about}
-    return _find_merged([label_instances(p, **cutting) for p in found], frames)
+    return _find_merged([label_instances(p, **cutting(net)) for p in found], frames)
 
 # %% ../nbs/09_faq.ipynb #4db09903
 def diagnose(

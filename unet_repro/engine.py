@@ -486,8 +486,11 @@ def train_run(
         net, optimizer, train = engine.prepare(model, optimizer, train_dataloader)
         test = prepare_data_loader(  # 每个进程都测整个测试集
             test_dataloader, engine.device, num_processes=1, process_index=0, put_on_device=True)
-        parts = _Parts(model, net, optimizer, train, test, criterion or nn.BCEWithLogitsLoss(),
-                       schedule, engine.scaler, evaluate)
+        criterion = criterion or nn.BCEWithLogitsLoss()
+        if isinstance(criterion, nn.Module):
+            criterion.to(engine.device)  # 损失里的权重
+        parts = _Parts(model, net, optimizer, train, test, criterion, schedule, engine.scaler,
+                       evaluate)
         try:
             history = _all_epochs(engine, parts, num_epochs, out, resume)
             for tracker in engine.trackers:

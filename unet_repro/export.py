@@ -331,7 +331,7 @@ def export_package(
     run: Path | None = None,  # `unet_train`的结果文件夹，给模型卡
 ) -> Path:  # 写好的包
     "写成BioImage Model Zoo的包；写不成的报`ValueError`、`FileExistsError`，不留半个文件"
-    path = Path(path)
+    path, authors = Path(path), (authors,) if isinstance(authors, str) else authors
     _check_package(model, path, name)
     try:
         from bioimageio import spec

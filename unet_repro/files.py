@@ -734,18 +734,19 @@ def check_targets(
         raise fault(ValueError, f"掩码里有{mask[wrong][0]:g}，只能是0到{top}", "前景写1："
                     "(mask > 0).float()；不算的，权重写0；分K类，网络要K个通道，编号0到K-1",
                     "mask255")
-    ids = mask.ndim == 3 and not mask.is_floating_point()
+    channels, ids = outputs.shape[1], mask.dtype in (torch.int64, torch.uint8)
     if isinstance(criterion, nn.BCEWithLogitsLoss):
-        right = mask.shape == outputs.shape
+        right = channels == 1 and mask.shape == outputs.shape and mask.is_floating_point()
     elif isinstance(criterion, nn.CrossEntropyLoss):
-        right = outputs.shape[1] > 1 and (ids or mask.shape == outputs.shape)
+        right = channels > 1 and mask.ndim == 3 and ids
     else:
         right = True
     if not right:
         raise fault(ValueError, f"网络的输出是{tuple(outputs.shape)}，掩码是{tuple(mask.shape)}的"
                     f"{mask.dtype}，{type(criterion).__name__}算不了",
-                    "前景与背景：UNet(out_channels=1)，掩码(N, 1, H, W)，用默认的损失；"
-                    "论文的2个通道：paper_recipe；分K类：照“想分更多的类”做", "classes")
+                    "前景与背景：UNet(out_channels=1)，掩码(N, 1, H, W)、float32，用默认的损失；"
+                    "论文的2个通道：paper_recipe；分K类：掩码(N, H, W)、int64，"
+                    "照“想分更多的类”做", "classes")
 
 # %% ../nbs/15_files.ipynb #c44a6d91
 torch.set_flush_denormal(True)

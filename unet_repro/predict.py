@@ -122,7 +122,7 @@ def _from_pil(image):
                     "先image.convert('L')或image.convert('RGB')")
     pages = getattr(image, "n_frames", 1)
     if pages > 1:
-        raise fault(ValueError, f"图像有{pages}页", "用image.seek(i)一页一页地预测")
+        raise fault(ValueError, f"图像有{pages}页", "image.seek(i)之后，预测np.asarray(image)")
     return np.asarray(image)
 
 def _to_array(image):

@@ -205,7 +205,8 @@ def ignore_unlabelled(
     _number("radius", radius, 0)
     for i, (frame, mask) in enumerate(zip(dataset.frames, dataset.masks)):
         unknown = np.ones(mask.shape, bool)
-        rim = field_border(frame.image) if margin is None else margin
+        whole = frame.mask.parent.name == "SEG"  # 挑战赛的整帧；裁出来的小图没有这一圈
+        rim = field_border(frame.image) * whole if margin is None else margin
         if rim and 2 * rim >= min(mask.shape):
             raise fault(ValueError, f"{frame.image}四周各去掉{rim}像素，什么也不剩",
                         "margin写小一些；不是挑战赛的整帧，文件夹的路径里不要有数据集的名字")
@@ -506,7 +507,9 @@ def _for_classes(recipe, dataset, masks, start):
     share, rarity = class_shares(masks, recipe.classes), None
     if recipe.balance:
         rarity = 1 / (recipe.classes * np.maximum(share, 1e-6))
-    loss = partial(ClassCrossEntropy, rarity)
+    loss = recipe.loss
+    if loss in (nn.BCEWithLogitsLoss, WeightedCrossEntropy):  # 自己写的损失不换
+        loss = partial(ClassCrossEntropy, rarity)
     return replace(recipe, out_channels=recipe.classes, loss=loss), share
 
 def _started(recipe, dataset, folder):

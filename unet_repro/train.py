@@ -109,6 +109,8 @@ def train_and_evaluate(
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     model, optimizer, train_dataloader, test_dataloader = accelerator.prepare(
         model, optimizer, train_dataloader, test_dataloader)
+    if isinstance(criterion, nn.Module):
+        criterion.to(accelerator.device)  # 损失里的权重
     history = []
     print("epoch  train_loss  test_loss     iou    dice  seconds")
     for epoch in range(1, num_epochs + 1):

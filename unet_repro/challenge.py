@@ -127,8 +127,9 @@ def film_images(
         raise fault(ValueError, f"{folder}的录像断了：最后是{found[max(found)].name}，"
                     f"中间缺编号{_some(missing)}",
                     "补上缺的；真的没有拍到，就从断处分成两段，各放一个文件夹，各从t000.tif编起")
-    _check_sorted([*found.values()])
-    return list(found.values())
+    files = list(found.values())
+    _check_sorted(files)
+    return files
 
 # %% ../nbs/19_challenge.ipynb #bb91de67
 #| code-fold: true

@@ -309,9 +309,9 @@ def _find_read(source, synthesize, about):
 
 def _check_colours(source, frames, about):
     "彩色的掩码，类写了名字，没说哪种颜色是哪一类：报`ValueError`"
-    reading = getattr(frames[0], "reading", None)
+    reading, told = getattr(frames[0], "reading", None), _reading(source, about)
     named = source.classes and not source.classes.isdecimal()
-    if named and reading and reading.kind == "colours" and not _reading(source, about).colours:
+    if named and reading and reading.kind == "colours" and not (told.colours or told.values):
         colours = ",".join(f"{value:06x}" for value in reading.values)
         raise fault(ValueError, "掩码是彩色的，类写了名字，没有说哪种颜色是哪一类",
                     f"添上--colours，次序与名字一样；有的颜色是{colours}", "classes")
@@ -351,12 +351,6 @@ def _say_reading(frames, masks, folders=()):
 
 
 # %% ../nbs/07_cli.ipynb #ed8082d5
-def _refuse_spare(action, **options):
-    "写了这件事用不着的选项，报`ValueError`"
-    unused = [key for key, value in options.items() if value]
-    if unused:
-        raise fault(ValueError, f"{action}不看--{'、--'.join(unused)}", "去掉它们")
-
 @_command("action", "name", "out")
 def unet_data(
     action: Literal["download", "synthetic", "check", "import"],  # 下载、合成、体检、导入标注
@@ -373,9 +367,12 @@ def unet_data(
     "准备数据：下载挑战赛的数据、合成一套、检查一套、导入别的软件画的标注"
     if out and action != "import":
         raise fault(ValueError, f"不认识的参数{out}", "只有import写两样")
-    if action in ("download", "synthetic"):
-        _refuse_spare(action, images=images, masks=masks, kind=kind != "auto", classes=classes,
-                      colours=colours, invert=invert)
+    if action != "check":
+        spare = dict(images=images, masks=masks, kind=kind != "auto", colours=colours,
+                     invert=invert, classes=classes if action != "import" else None)
+        unused = [key for key, value in spare.items() if value]
+        if unused:
+            raise fault(ValueError, f"{action}不看--{'、--'.join(unused)}", "去掉它们")
     if action == "download":
         print(download_ctc(name or "PhC-C2DH-U373"))
     elif action == "synthetic":
@@ -383,8 +380,6 @@ def unet_data(
     elif action == "import":
         if not (name and out):
             raise fault(ValueError, "导入要写两样", "unet_data import 标注的文件或文件夹 写到哪里")
-        _refuse_spare(action, images=images, masks=masks, kind=kind != "auto", colours=colours,
-                      invert=invert)
         if classes and classes.isdecimal():
             raise fault(ValueError, f"导入的类有名字，不写几类（{classes}）",
                         "写--classes auto，一个标签一类；或写出各类的名字，第一个是背景")

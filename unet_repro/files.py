@@ -69,7 +69,7 @@ def fault(
 _REASONS = {  # 别的库、操作系统的报错：中文的说法
     FileNotFoundError: "没有这个文件或文件夹", FileExistsError: "那里有一个同名的文件",
     NotADirectoryError: "路径中间有一截不是文件夹", IsADirectoryError: "那是一个文件夹",
-    PermissionError: "没有权限，或别的程序（如Excel）正开着", MemoryError: "内存不够",
+    PermissionError: "没有权限，或别的程序正开着它", MemoryError: "内存不够",
     UnicodeDecodeError: "不是UTF-8的文字",
     RecursionError: "括号套得太深", EOFError: "文件没有完",
     Image.UnidentifiedImageError: "认不出是什么图像", tifffile.TiffFileError: "不像TIFF",
@@ -525,6 +525,8 @@ def _unread(folder):
     kinds = Counter(file.suffix.lower() for file in folder.rglob("[!.]*") if file.is_file())
     for other in ("", ".db", ".ini", ".csv"):
         del kinds[other]
+    if len(kinds) > 1:  # 旁边的说明
+        del kinds[".txt"]
     return kinds.most_common(1)[0] if kinds else None
 
 def _lost(images, masks, pictures, lost):
@@ -623,8 +625,8 @@ def nested(
 ) -> str | None:  # 治法；也不在里面一层是`None`
     "解压时多套了一层的，说是哪一个"
     inside = []
-    for place in filter(Path.is_dir, Path(folder).iterdir()):
-        parts = sorted(place.iterdir())
+    for place in filter(Path.is_dir, Path(folder).glob("*")):
+        parts = sorted(place.glob("*"))  # 没有权限的文件夹，glob当它是空的
         plain = all(_called(words, parts) for words in (_IMAGE_WORDS, _MASK_WORDS))
         if plain or any(place.glob("[0-9][0-9]_GT")):
             inside.append(place)

@@ -203,7 +203,7 @@ def _settle(reading, masks):
         return _settle_two(reading, values)
     if reading.invert:
         raise fault(ValueError, f"掩码里有{len(values)}种值，说不出颠倒过来是什么",
-                    "颠倒只对两种值的掩码；值不止两种，用kind=\"binary\"只分亮暗")
+                    "颠倒只对两种值的掩码：深浅不一的写kind=\"binary\"；编号的背景要是0，改掩码")
     if reading.kind in ("auto", "border"):
         _check_grey(counts, values, where, masks)
         _check_black(counts, shades)

@@ -205,8 +205,9 @@ def ignore_unlabelled(
     _number("radius", radius, 0)
     for i, (frame, mask) in enumerate(zip(dataset.frames, dataset.masks)):
         unknown = np.ones(mask.shape, bool)
-        whole = frame.mask.parent.name == "SEG"  # 挑战赛的整帧；裁出来的小图没有这一圈
-        rim = field_border(frame.image) * whole if margin is None else margin
+        rim = margin
+        if rim is None:  # 挑战赛的整帧才有这一圈，裁出来的小图没有
+            rim = field_border(frame.image) if frame.mask.parent.name == "SEG" else 0
         if rim and 2 * rim >= min(mask.shape):
             raise fault(ValueError, f"{frame.image}四周各去掉{rim}像素，什么也不剩",
                         "margin写小一些；不是挑战赛的整帧，文件夹的路径里不要有数据集的名字")
@@ -504,12 +505,12 @@ def _for_classes(recipe, dataset, masks, start):
     note = check_classes(dataset, recipe.classes, started=bool(start))
     if note:
         print(f"注意：{note}")
-    share, rarity = class_shares(masks, recipe.classes), None
-    if recipe.balance:
-        rarity = 1 / (recipe.classes * np.maximum(share, 1e-6))
-    loss = recipe.loss
-    if loss in (nn.BCEWithLogitsLoss, WeightedCrossEntropy):  # 自己写的损失不换
+    share, loss = class_shares(masks, recipe.classes), recipe.loss
+    if loss in (nn.BCEWithLogitsLoss, WeightedCrossEntropy):
+        rarity = 1 / (recipe.classes * np.maximum(share, 1e-6)) if recipe.balance else None
         loss = partial(ClassCrossEntropy, rarity)
+    elif recipe.balance:
+        print("注意：损失是自己写的，balance用不上")
     return replace(recipe, out_channels=recipe.classes, loss=loss), share
 
 def _started(recipe, dataset, folder):

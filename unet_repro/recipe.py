@@ -128,7 +128,7 @@ def border_weight_map(
     sigma: float = 5,  # 边界项的宽度，像素
     balance: bool = True,  # 是否平衡类别；否则w_c处处为1
 ) -> np.ndarray:  # `(H, W)` float32，不算的像素是0
-    "论文式2的权重图；边界项只加在背景上；掩码不是整数、参数不合法报`ValueError`"
+    "论文式2的权重图，贴着的细胞先过`separate_touching`；掩码、参数不合法报`ValueError`"
     labels = np.asarray(labels)
     if labels.ndim != 2 or 0 in labels.shape or labels.dtype.kind not in "biu":
         raise fault(ValueError, f"要二维的整数掩码，得到{labels.dtype}、形状{labels.shape}",

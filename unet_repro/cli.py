@@ -973,6 +973,12 @@ def _check_masks(frames):
         masks.append(mask)
     return masks
 
+def _is_picked(model, weights):
+    "best是不是照留出的帧挑出来的：与last不同就是"
+    last = model.with_name("last")
+    return (model.name == "best" and last.is_dir()
+            and weights != _weights_hash(UNet.from_pretrained(last)))
+
 def _cuts_text(cuts):
     "切细胞用的几个数"
     return "，".join(f"{name}={value:g}" for name, value in cuts.items())
@@ -999,9 +1005,12 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     whole = (source.images or source.data) and not seq
     _say_reading(frames, _check_masks(frames), folders if whole else ())
     _say_seen(seen)
+    weights = _weights_hash(network)
+    picked = held and _is_picked(model, weights)
+    if picked:
+        print("注意：best是照这些帧挑出来的，分数偏高；报成绩用last")
     reading = getattr(frames[0], "reading", Reading("ids"))
     marks = [frame.marks and read_mask(frame.marks) for frame in frames]
-    weights = _weights_hash(network)
     places = "、".join(str(folder.resolve()) for folder in folders)
     owner = dict(data=places, test_seq=seq, held_out=held, reading=str(reading))
     _claim(res, owner | dict(model=str(model.resolve()), weights=weights))
@@ -1018,7 +1027,7 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     if not names:
         print(_cuts_text(cuts))
         print(scores_text(scores))
-    about = dict(model=model.name, weights=weights, held_out=held)
+    about = dict(model=model.name, weights=weights, held_out=held and not picked)
     _write_json(scores | cuts | about | provenance(), res / "scores.json")
     try:
         _write_card(network, model)

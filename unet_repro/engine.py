@@ -201,7 +201,7 @@ def _extras(parts):
     return [name for name in ("schedule", "scaler") if getattr(parts, name)]
 
 def _save_state(engine, parts, history, out):
-    "存下接着练要用的一切，留最近两份；名字是state-的文件夹总是完整的"
+    "存下接着练要用的一切，写全了才叫state-，留最近两份"
     tmp, folder = out / ".state.partial", out / f"state-{len(history)}"
     if engine.is_main_process:
         shutil.rmtree(tmp, ignore_errors=True)

@@ -80,7 +80,7 @@ def describe_model(
 def _is_card(file):
     "这里还没有文件，或者是从前导出的说明"
     try:
-        return not file.exists() or "value_range" in json.loads(file.read_text(encoding="utf-8"))
+        return not file.exists() or "threshold" in json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, TypeError):
         return False
 

@@ -319,8 +319,9 @@ def _check_suffix(path, is_tiff):
 # %% ../nbs/15_files.ipynb #da5bc58a
 _CONVERT = ("在Python里转：tifffile.imwrite('新的.tif', image.astype('uint16'))，"
             "没有负的、都不过65535才行")
-_SCALE = ("在Python里转：low, high = image.min(), image.max()；tifffile.imwrite('新的.tif', "
-          "((image - low) / (high - low) * 65535).astype('uint16'))，一批图像用同一对low、high")
+_SCALE = ("在Python里转：low、high取整批图像的最小、最大，训练、预测用同一对；tifffile.imwrite("
+          "'新的.tif', ((image - low) / (high - low) * 65535).astype('uint16'))")
+_SPLIT = "在Python里只留一个通道：tifffile.imwrite('新的.tif', image[..., 0])，或留三个作RGB"
 
 def at_page(
     file: Path,  # 图像或掩码的文件
@@ -342,9 +343,10 @@ def read_image(
         raise fault(ValueError, f"{at_page(path, page)}有透明的像素，看到的颜色要看底下是什么",
                     "用ImageJ打开，另存为RGB的TIFF")
     if image.dtype not in (np.uint8, np.uint16) or image.shape[2:] not in ((), (3,)):
+        convert = _CONVERT if image.dtype.kind in "iub" else _SCALE
+        convert = convert if image.shape[2:] in ((), (3,)) else _SPLIT
         raise fault(ValueError, f"{path}是{image.dtype}、形状{image.shape}，"
-                    "这里读8位或16位的灰度或RGB",
-                    f"用ImageJ另存；{_CONVERT if image.dtype.kind in 'iub' else _SCALE}")
+                    "这里读8位或16位的灰度或RGB", f"用ImageJ另存；{convert}")
     if meaning == "白为零":
         return np.iinfo(image.dtype).max - image
     if meaning == "调色板":
@@ -734,7 +736,8 @@ def check_targets(
     wrong = ((mask < 0) | (mask > top)) & (mask != getattr(criterion, "ignore_index", torch.nan))
     if wrong.any():
         raise fault(ValueError, f"掩码里有{mask[wrong][0]:g}，只能是0到{top}", "前景写1："
-                    "(mask > 0).float()；不算的，权重写0；分K类，网络要K个通道，编号0到K-1",
+                    "(mask > 0).float()；不算的，权重图写0，或用ignore_index；"
+                    "分K类，网络要K个通道，编号0到K-1",
                     "mask255")
     channels, ids = outputs.shape[1], mask.dtype in (torch.int64, torch.uint8)
     if isinstance(criterion, nn.BCEWithLogitsLoss):
@@ -783,9 +786,10 @@ class ModelFolder(PyTorchModelHubMixin):
                 if "model_card_kwargs" not in kwargs:
                     (Path(tmp) / _CARD).touch()  # 有了它，就不会造一张
                 super().save_pretrained(tmp, **kwargs)
-                (folder / _ABOUT).unlink(missing_ok=True)
                 if self.about:
                     (Path(tmp) / _ABOUT).write_text(about, encoding="utf-8")
+                (folder / _ABOUT).unlink(missing_ok=True)
+                if self.about:
                     os.replace(Path(tmp) / _ABOUT, folder / _ABOUT)
                 if "model_card_kwargs" in kwargs:
                     os.replace(Path(tmp) / _CARD, folder / _CARD)

@@ -30,19 +30,19 @@ from .predict import label_instances, plan_tiles, predict_tiles
 
 # %% ../nbs/14_large.ipynb #5b284425
 class DiskArray:
-    "硬盘上的数组：用`[行, 列]`读写一块，整幅从不进内存；硬盘满了报`OSError`"
+    "硬盘上的数组：读用`[行, 列]`，写用`[起:止, 起:止]`，整幅从不进内存；硬盘满了报`OSError`"
     def __init__(
         self,
         path: Path,  # 存放它的文件；没有就新建，内容全是0
         shape: tuple,  # `(H, W)`或`(H, W, 3)`
         dtype: np.dtype,  # 元素的类型
-        offset: int = 0,  # 从文件的第几个字节起
+        offset: int = 0,  # 像素从别人的文件的第几个字节起；写了它就只读
     ):
         self.path, self.offset = Path(path), offset
         self.shape, self.ndim, self.dtype = tuple(shape), len(shape), np.dtype(dtype)
         if not self.path.exists():
             with open(self.path, "wb") as file:
-                file.truncate(offset + int(np.prod(shape)) * self.dtype.itemsize)
+                file.truncate(int(np.prod(shape)) * self.dtype.itemsize)
 
     def __len__(self):
         return self.shape[0]
@@ -52,11 +52,21 @@ class DiskArray:
         return np.array(whole[key], self.dtype.newbyteorder("="))
 
     def __setitem__(self, key, block):
-        rows, cols = key
+        if self.offset:
+            raise fault(ValueError, f"{self.path}是原来的图像，这里只读", "先抄一份：image[:]")
+        block = np.asarray(block, self.dtype)
+        try:
+            rows, cols = (range(size)[part] for size, part in zip(self.shape[:2], key, strict=True))
+            fits = cols.step == 1 and block.shape == (len(rows), len(cols), *self.shape[2:])
+        except (AttributeError, TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise fault(ValueError, f"{block.shape}的数据写不进[{key}]这一块",
+                        "写成[起:止, 起:止]，数据与这一块一样大")
         pixel = int(np.prod(self.shape[2:])) * self.dtype.itemsize
         with open(self.path, "r+b") as file:
-            for y, line in zip(range(rows.start, rows.stop), np.asarray(block, self.dtype)):
-                file.seek(self.offset + (y * self.shape[1] + cols.start) * pixel)
+            for y, line in zip(rows, block):
+                file.seek((y * self.shape[1] + cols.start) * pixel)
                 file.write(line.tobytes())
 
 # %% ../nbs/14_large.ipynb #adb5a1b5

@@ -10,6 +10,7 @@ __all__ = ['CLASS_COLORS', 'WithClasses', 'check_classes', 'class_shares', 'Clas
 # %% ../nbs/16_classes.ipynb #587e691c
 #| code-fold: true
 #| code-summary: "导入"
+from numbers import Integral
 import numpy as np
 import torch
 from scipy import ndimage
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from .data import SegmentationDataset
-from .files import at_page, fault
+from .files import at_page, fault, unwrapped
 from .model import foreground_logit
 from .train import evaluate
 from .visualize import FALSE_ALARM, _logits, to_frame
@@ -41,7 +42,7 @@ class WithClasses(nn.Module):
         classes: int,  # 分几类，连背景在内，至少2
     ):
         super().__init__()
-        if not isinstance(classes, int) or classes < 2:
+        if not isinstance(classes, Integral) or classes < 2:
             raise fault(ValueError, f"类别数是{classes!r}", "连背景在内，至少是2", "classes")
         self.classes = classes
 
@@ -112,6 +113,9 @@ class ClassCrossEntropy(nn.Module):
         if top >= outputs.shape[1]:
             raise fault(ValueError, f"目标里有第{top}类，网络只有{outputs.shape[1]}个输出通道",
                         f"用UNet(out_channels={top + 1})，编号从0排起", "classes")
+        if classes.min() < 0:
+            raise fault(ValueError, f"目标里有第{classes.min():g}类",
+                        "编号从0排起；不算的，权重写0", "classes")
         loss = F.cross_entropy(outputs, classes[:, 0], reduction="none")[:, None]
         if self.class_weight is not None:
             if len(self.class_weight) != outputs.shape[1]:
@@ -236,7 +240,7 @@ def visualize_classes(
 ):  # 画好的`Figure`
     "画一项的图像、真相、预测和答错的像素，都在图像的坐标系里；橙框是网络作答的窗口"
     import matplotlib.pyplot as plt
-    image, _, weight, classes = dataset[idx]
+    image, _, weight, classes = unwrapped(dataset)[idx]
     logits = _logits(model.to(device), image[None].to(device)).cpu()
     truth = torch.where(weight > 0, classes, -1)[0].numpy()
     pred = classify(logits)[0].numpy()

@@ -20,7 +20,8 @@ from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from .files import check_frames, fault, moved, nested, plain_layout, read_image, read_mask
+from .files import check_frames, check_share, check_wrapped, fault, moved, nested
+from .files import plain_layout, read_frames, read_image, read_mask
 from .synthetic import download_ctc, find_data, make_synthetic, show_batch, show_images
 
 # %% ../nbs/00_data.ipynb #9c6561d4
@@ -98,6 +99,8 @@ class Tile(v2.Transform):
         self.image_size, self.mask_size, self.random = image_size, mask_size, random
         self.context = (image_size - mask_size) // 2
 
+    check_inputs = check_wrapped
+
     def make_params(self, flat_inputs):
         "选窗口的左上角"
         (h, w), size = flat_inputs[0].shape[-2:], self.mask_size
@@ -149,13 +152,13 @@ class SegmentationDataset(Dataset):
         value_range: tuple | None = None,  # 变到-1和1的两个灰度；`None`用分位数
     ):
         self.transform = transform or Tile()
-        self.frames = data if isinstance(data, list) else find_frames(data)
-        pairs = [frame.read() for frame in self.frames]
+        self.frames = find_frames(data) if isinstance(data, (str, Path)) else list(data)
+        pairs = read_frames(self.frames)
         self.images = [image for image, _ in pairs]
         self.masks = [mask for _, mask in pairs]
         check_frames(self.frames, self.images, self.masks)
         self.channels = np.atleast_3d(self.images[0]).shape[2]
-        self.value_range = value_range or _value_range(self.images)
+        self.value_range = _value_range(self.images) if value_range is None else value_range
         sizes = [min(m.shape) for m in self.masks]
         self[sizes.index(min(sizes))]  # 最小的一帧先过一遍变换：太小就在门口报错
 
@@ -164,12 +167,12 @@ class SegmentationDataset(Dataset):
 
     def __getitem__(self, i):
         image = tv_tensors.Image(normalize(self.images[i], self.value_range))
-        mask = tv_tensors.Mask(torch.from_numpy(self.masks[i])[None])
+        mask = tv_tensors.Mask(torch.from_numpy(self.masks[i].copy())[None])
         try:
             image, mask, *rest = self.transform(image, mask)  # 多给的，原样递出去
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             problem = f"{self.frames[i].image}：{getattr(error, 'problem', error)}"
-            cure, entry = getattr(error, "cure", "检查transform"), getattr(error, "entry", None)
+            cure, entry = getattr(error, "cure", "要收图像和掩码"), getattr(error, "entry", None)
             raise fault(ValueError, problem, cure, entry) from error
         mask = mask.as_subclass(torch.Tensor).float().sign()
         return image.as_subclass(torch.Tensor), mask, *rest
@@ -181,7 +184,7 @@ def split_dataset(
     random_state: int = 42,  # 随机种子
 ) -> tuple[Subset, Subset]:  # 训练集、测试集
     "随机划分；相邻的帧会分到两边，分数偏高，正式比较用`split_by_sequence`"
-    indices = range(len(dataset))
+    indices = check_share(dataset, test_size)
     train, test = train_test_split(indices, test_size=test_size, random_state=random_state)
     return Subset(dataset, train), Subset(dataset, test)
 

@@ -348,7 +348,8 @@ def check_dataset(
     report.notes[:0] = _alike(hints)
     _check_alone(groups, frames, report)
     if not report.problems:
-        _attempt(lambda: _open_all(frames or find_frames(data)), report)
+        listed = isinstance(data, list)
+        _attempt(lambda: _open_all(data if listed else frames or find_frames(data)), report)
     return report
 
 def _open_all(frames):

@@ -139,17 +139,27 @@ def _write_history(history, path):
         writer.writerows(history)
 
 # %% ../nbs/13_engine.ipynb #25243344
-def _get_random(device):
+def _generators(loader):
+    "加载器自己的随机数发生器，如`DataLoader(..., generator=...)`给的"
+    holders = [loader, loader.batch_sampler, getattr(loader, "sampler", None)]
+    holders += [getattr(holder, "sampler", None) for holder in holders[1:2]]
+    found = [getattr(holder, "generator", None) for holder in holders]
+    return list(dict.fromkeys(g for g in found if isinstance(g, torch.Generator)))
+
+def _get_random(device, loader):
     "这个进程各个随机数发生器的状态，能写成JSON"
     name, numbers, *rest = np.random.get_state()
     state = dict(python=random.getstate(), numpy=[name, numbers.tolist(), *rest],
-                 torch=torch.get_rng_state().tolist())
+                 torch=torch.get_rng_state().tolist(),
+                 loader=[g.get_state().tolist() for g in _generators(loader)])
     if device.type != "cpu":
         state["device"] = torch.get_device_module(device).get_rng_state().tolist()
     return state
 
-def _set_random(state, device):
+def _set_random(state, device, loader):
     "把随机数发生器恢复成`_get_random`记下的样子"
+    for generator, numbers in zip(_generators(loader), state.get("loader", [])):
+        generator.set_state(torch.tensor(numbers, dtype=torch.uint8))
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     np.random.set_state(tuple(state["numpy"]))
@@ -200,6 +210,10 @@ def _extras(parts):
     "可有可无的东西里，这次训练有的"
     return [name for name in ("schedule", "scaler") if getattr(parts, name)]
 
+def _how(engine):
+    "状态里看不出来的设置"
+    return dict(精度=engine.mixed_precision, 累积=engine.gradient_accumulation_steps)
+
 def _save_state(engine, parts, history, out):
     "存下接着练要用的一切，写全了才叫state-，留最近两份"
     tmp, folder = out / ".state.partial", out / f"state-{len(history)}"
@@ -208,13 +222,14 @@ def _save_state(engine, parts, history, out):
         tmp.mkdir()
     engine.wait_for_everyone()
     randoms = tmp / f"random-{engine.process_index}.json"  # 每个进程存自己的随机数
-    randoms.write_text(json.dumps(_get_random(engine.device)))
+    randoms.write_text(json.dumps(_get_random(engine.device, parts.train)))
     engine.wait_for_everyone()
     if not engine.is_main_process:
         return
     save_model(parts.model, str(tmp / "model.safetensors"))
     torch.save(parts.optimizer.state_dict(), tmp / "optimizer.bin")
     extra = {name: getattr(parts, name).state_dict() for name in _extras(parts)}
+    extra |= dict(how=_how(engine))
     (tmp / "extra.json").write_text(json.dumps(extra))
     (tmp / "history.json").write_text(json.dumps(history))
     sums = {f.name: _sha256(f) for f in sorted(tmp.iterdir())}
@@ -301,6 +316,10 @@ def _read_state(engine, parts, state):
         parts.optimizer.load_state_dict(saved)
         file = state / "extra.json"
         extra = json.loads(file.read_text())
+        how, now = extra.pop("how", {}), _how(engine)  # 早先存的没有
+        for name, value in how.items():
+            if value != now[name]:
+                raise ValueError(f"{name}那次是{value}，现在是{now[name]}")
         if set(extra) != set(_extras(parts)):
             raise ValueError(f"存的有{list(extra)}，现在有{_extras(parts)}")
         for name, numbers in extra.items():
@@ -315,7 +334,7 @@ def _read_state(engine, parts, state):
         numbers, here = json.loads(file.read_text()), engine.device.type
         if ("device" in numbers) == (here == "cpu"):
             raise ValueError(f"那次{'不' * (here == 'cpu')}在CPU上，现在在{here}上")
-        _set_random(numbers, engine.device)
+        _set_random(numbers, engine.device, parts.train)
     except pickle.UnpicklingError as e:
         raise fault(ValueError, f"{file}里不只是数据，可能带着程序，没有打开",
                     "这份状态不可信，换一个文件夹，从头练") from e
@@ -343,6 +362,8 @@ def _load_state(engine, parts, out):
     if history.is_file() and len(history.read_text(encoding="utf-8").splitlines()) > 2:
         raise fault(ValueError, f"{out}里练过几轮，存下的状态（state-轮数）却不在了",
                     "补回它，或换一个文件夹，从头练")
+    if engine.is_main_process:
+        print(f"{out}里没有存下的状态，从头练")
     return []
 
 # %% ../nbs/13_engine.ipynb #71a54565
@@ -457,7 +478,7 @@ def train_run(
     num_epochs: int = 10,  # 训练几轮
     criterion=None,  # 按`criterion(outputs, *targets)`调用；`None`用`BCEWithLogitsLoss`
     optimizer: torch.optim.Optimizer | None = None,  # `None`用Adam
-    lr: float = 1e-3,  # Adam的学习率
+    lr: float | None = None,  # Adam的学习率；`None`是1e-3
     decay: bool = False,  # 学习率是否按余弦逐轮降到接近0
     out: Path | None = None,  # 历史、模型和状态写进哪个文件夹（见“存盘”）；`None`不存盘
     resume: bool = False,  # `out`里有被打断的训练就接着练，其余参数要与那次相同
@@ -471,8 +492,8 @@ def train_run(
     if resume and not out:
         raise fault(ValueError, "要接着练，却没有写out", "写出被打断的那个文件夹")
     _check_numbers(num_epochs, accumulate)
-    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
-    check_training(model, optimizer, train_dataloader, test_dataloader)
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr or 1e-3)
+    check_training(model, optimizer, lr, train_dataloader, test_dataloader)
     with contextlib.ExitStack() as stack:
         stack.callback(AcceleratorState._reset_state)  # 精度是整个Python共用的，不能留着
         engine = _engine(precision, accumulate, loggers, out)
@@ -496,6 +517,8 @@ def train_run(
             for tracker in engine.trackers:
                 tracker.finish()
         finally:  # 这个开关也是；停在一组的半道，也不能让它留着
+            for group in optimizer.param_groups if decay else ():  # 再练一次，不从降完的练起
+                group["lr"] = group.pop("initial_lr", group["lr"])
             engine.sync_gradients = True
             engine.unwrap_model(net, keep_fp32_wrapper=False)  # 网络自己不再是混合精度
     return history

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['ENTRIES', 'fault', 'reason', 'replacing', 'provenance', 'open_tiff', 'tiff_page', 'quiet_tifffile', 'at_page',
            'read_image', 'read_mask', 'read_spacing', 'shared_spacing', 'image_pixels', 'is_image', 'image_files',
-           'is_copy', 'is_mask', 'pair_files', 'count_pages', 'nested', 'plain_layout', 'check_size', 'is_flat',
-           'check_frames', 'check_training', 'check_targets', 'ModelFolder', 'moved']
+           'is_copy', 'is_mask', 'pair_files', 'count_pages', 'nested', 'plain_layout', 'read_frames', 'check_size',
+           'is_flat', 'check_frames', 'check_training', 'check_targets', 'check_input', 'check_wrapped', 'check_share',
+           'unwrapped', 'evaluating', 'ModelFolder', 'moved']
 
 # %% ../nbs/15_files.ipynb #b2618c4e
 #| code-fold: true
@@ -27,6 +28,8 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
 from torch import nn
+from torch.utils.data import DataLoader
+from torchvision import tv_tensors
 
 # %% ../nbs/15_files.ipynb #58041a39
 ENTRIES = {  # 锚点：标题
@@ -660,6 +663,16 @@ def plain_layout(
     return rows
 
 # %% ../nbs/15_files.ipynb #062a7a39
+def read_frames(
+    frames: list,  # 一列`Frame`
+) -> list[tuple]:  # 各帧的图像和掩码
+    "都读进来；不是`Frame`报`ValueError`"
+    for frame in frames:
+        if not hasattr(frame, "mask"):
+            raise fault(ValueError, f"{str(frame)[:100]}不是一帧",
+                        "写数据集的文件夹，或find_frames、find_own给的那一列", "own")
+    return [frame.read() for frame in frames]
+
 def check_size(
     frame,  # `Frame`
     image: np.ndarray,  # 它的图像
@@ -710,24 +723,54 @@ def check_frames(
 def check_training(
     model,  # 网络
     optimizer,  # 优化器
+    lr,  # 另写的学习率；`None`没有写
     *loaders,  # 训练集、测试集
 ) -> None:
-    "开练之前：有一个是空的，优化器管的全是别的网络的参数，报`ValueError`"
+    "开练之前：训练集或测试集是空的，网络、优化器、学习率不合，报`ValueError`"
     if not all(length_hint(loader, 1) for loader in loaders):  # 说不出长短的，算不空
         raise fault(ValueError, "训练集或测试集是空的", "检查划分；drop_last丢掉了就减小批量")
+    if isinstance(optimizer, type):
+        raise fault(ValueError, f"{optimizer.__name__}是类，不是优化器",
+                    f"写成torch.optim.{optimizer.__name__}(model.parameters(), lr=1e-3)")
+    last = [*model.modules()][-1]
+    if isinstance(last, (nn.Sigmoid, nn.Softmax)):
+        raise fault(ValueError, f"网络的末尾是{type(last).__name__}，损失和打分要的是它前面的数",
+                    "去掉这一层")
     groups = getattr(optimizer, "param_groups", [dict(params=model.parameters())])
+    if lr is not None and any(group.get("lr", lr) != lr for group in groups):
+        raise fault(ValueError, f"lr={lr}，给的优化器却是{groups[0]['lr']}",
+                    "去掉lr，学习率写在优化器里；配方的写成paper_recipe(文件夹, lr=…)")
     steered = {id(p) for group in groups for p in group["params"]}
     if not steered & set(map(id, model.parameters())):
         raise fault(ValueError, "优化器管的不是这个网络的参数，练了也不动",
                     "先造网络，再造优化器；重造了网络，优化器也要重造", "flat")
 
+def _check_loss(criterion, outputs, targets):
+    "损失算不了这样的输出、这么多目标"
+    wanted = nn.BCEWithLogitsLoss, nn.CrossEntropyLoss
+    if isinstance(criterion, type):
+        raise fault(ValueError, f"{criterion.__name__}是类，不是损失", "后面加括号")
+    if isinstance(criterion, nn.BCELoss):
+        raise fault(ValueError, "网络给的是logits，BCELoss要概率", "换成nn.BCEWithLogitsLoss()")
+    if getattr(criterion, "reduction", None) == "none":
+        raise fault(ValueError, "损失没有合成一个数", "不写reduction=\"none\"")
+    if not torch.is_tensor(outputs):
+        raise fault(ValueError, f"网络给的是{type(outputs).__name__}，要一个张量",
+                    "包一层，只返回logits，如torchvision的out")
+    if not targets or isinstance(criterion, wanted) and len(targets) > 1:
+        raise fault(ValueError, f"每一批图像之外有{len(targets)}样，损失要的是一样，掩码",
+                    "数据集的一项写成(图像, 掩码)；带着权重图的，"
+                    "criterion=WeightedCrossEntropy()，网络2个通道")
+
 def check_targets(
     criterion,  # 损失
     images: torch.Tensor,  # `(N, C, H, W)`，网络的输入
     outputs: torch.Tensor,  # `(N, K, h, w)`，网络的输出
-    mask: torch.Tensor,  # `(N, 1, h, w)`或`(N, h, w)`
+    *targets: torch.Tensor,  # 第一个是掩码，`(N, 1, h, w)`或`(N, h, w)`
 ) -> None:
     "一批的掩码与网络的输出、损失对不上，报`ValueError`"
+    _check_loss(criterion, outputs, targets)
+    mask = targets[0]
     found, wanted, side = tuple(outputs.shape[-2:]), tuple(mask.shape[-2:]), images.shape[-1]
     if found != wanted:
         raise fault(ValueError, f"网络输出{found}，掩码却是{wanted}",
@@ -739,6 +782,9 @@ def check_targets(
                     "(mask > 0).float()；不算的，权重图写0，或用ignore_index；"
                     "分K类，网络要K个通道，编号0到K-1",
                     "mask255")
+    if mask.is_floating_point() and mask.min() == 0 < mask.max() < 0.5:
+        raise fault(ValueError, f"掩码最大才{mask.max():.3f}，像是除过255",
+                    "前景写1：(mask > 0).float()", "mask255")
     channels, ids = outputs.shape[1], mask.dtype in (torch.int64, torch.uint8)
     if isinstance(criterion, nn.BCEWithLogitsLoss):
         right = channels == 1 and mask.shape == outputs.shape and mask.is_floating_point()
@@ -752,6 +798,64 @@ def check_targets(
                     "前景与背景：UNet(out_channels=1)，掩码(N, 1, H, W)、float32，用默认的损失；"
                     "论文的2个通道：paper_recipe；分K类：掩码(N, H, W)、int64，"
                     "照“想分更多的类”做", "classes")
+
+# %% ../nbs/15_files.ipynb #978cf07f
+def check_input(
+    x: torch.Tensor,  # 要给网络的一批
+    channels: int,  # 网络的`in_channels`
+    dtype: torch.dtype,  # 网络权重的类型
+) -> None:
+    "不是一批浮点的图像、通道数不对，报`ValueError`"
+    if not torch.is_tensor(x) or x.ndim != 4:
+        shape = tuple(x.shape) if hasattr(x, "shape") else type(x).__name__
+        raise fault(ValueError, f"要(N, {channels}, H, W)的张量，得到{shape}",
+                    "一张图像写成image[None]；数据集先装进DataLoader", "channels")
+    if x.shape[1] != channels:
+        raise fault(ValueError, f"要(N, {channels}, H, W)的输入，得到{tuple(x.shape)}",
+                    "图像有几个通道，就用UNet(in_channels=几)", "channels")
+    if not x.is_floating_point() or torch.float64 in {x.dtype, dtype} and x.dtype != dtype:
+        raise fault(ValueError, f"输入是{x.dtype}，网络是{dtype}",
+                    "x.float()，并归一化到[-1, 1]")
+
+def check_wrapped(
+    transform,  # `v2`的变换；给它当`check_inputs`
+    flat_inputs: list,  # 一起变换的几样
+) -> None:
+    "没有标明谁是图像、谁是掩码，报`ValueError`"
+    given = [x for x in flat_inputs if isinstance(x, (torch.Tensor, np.ndarray, Image.Image))]
+    alone = len(given) == 1 and torch.is_tensor(given[0])
+    if not alone and any(not isinstance(x, tv_tensors.TVTensor) for x in given):
+        raise fault(ValueError, f"{type(transform).__name__}分不清谁是图像、谁是掩码",
+                    "先包成tv_tensors.Image(图像)、tv_tensors.Mask(掩码)，都是张量")
+
+def check_share(
+    dataset,  # 要划分的数据集
+    share: float,  # 测试的份额，或（整数）几项
+) -> range:  # 各项的编号
+    "分不出两份来，报`ValueError`"
+    count = len(dataset)
+    if not 0 < share < (1 if isinstance(share, float) else count) or count < 2:
+        raise fault(ValueError, f"{count}项里分不出test_size={share}",
+                    "至少要两项；test_size是份额，如0.2，或留几项，如5")
+    return range(count)
+
+def unwrapped(
+    dataset,  # 数据集，或装着它的`DataLoader`
+):  # 数据集
+    "从`DataLoader`里取出数据集"
+    return dataset.dataset if isinstance(dataset, DataLoader) else dataset
+
+@contextlib.contextmanager
+def evaluating(
+    model: nn.Module,  # 网络
+):
+    "在里面是推理模式，出来恢复原样"
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 # %% ../nbs/15_files.ipynb #c44a6d91
 torch.set_flush_denormal(True)

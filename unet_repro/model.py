@@ -10,13 +10,13 @@ __all__ = ['conv_block', 'center_crop', 'input_size', 'output_size', 'init_he', 
 #| code-fold: true
 #| code-summary: "导入"
 import copy, math
-from numbers import Real
+from numbers import Integral, Real
 import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
-from .files import ModelFolder, fault
+from .files import ModelFolder, check_input, fault
 
 # %% ../nbs/01_model.ipynb #9b78a1dd
 def conv_block(
@@ -91,7 +91,8 @@ def init_he(
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             n = layer.weight[0].numel() if isinstance(layer, nn.Conv2d) else layer.in_channels
             nn.init.normal_(layer.weight, std=(2 / n) ** 0.5)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 # %% ../nbs/01_model.ipynb #af77d343
 def _number(value, kinds=Real):
@@ -99,7 +100,7 @@ def _number(value, kinds=Real):
 
 def _check_arguments(in_channels, out_channels, width, depth, padding, dropout, value_range):
     "构造参数的类型或范围不对，当场报错"
-    pair = value_range if isinstance(value_range, (tuple, list)) else ()
+    pair = value_range if isinstance(value_range, (tuple, list, np.ndarray)) else ()
     numbers = len(pair) == 2 and all(map(_number, pair))
     rules = [
         ("padding", padding, padding in ("valid", "same"), '"valid"（不填充）或"same"（补零）'),
@@ -109,7 +110,7 @@ def _check_arguments(in_channels, out_channels, width, depth, padding, dropout, 
     sizes = dict(in_channels=in_channels, out_channels=out_channels, width=width, depth=depth)
     for name, value in sizes.items():
         high = 8 if name == "depth" else 1024
-        legal = _number(value, int) and 1 <= value <= high
+        legal = _number(value, Integral) and 1 <= value <= high
         rules.append((name, value, legal, f"1到{high}的整数"))
     for name, value, legal, wanted in rules:
         if not legal:
@@ -173,9 +174,7 @@ class UNet(nn.Module, ModelFolder):
 @patch
 def _check(self: UNet, x):
     "在门口拦下通道数或边长不合法的输入"
-    if x.ndim != 4 or x.shape[1] != self.in_channels:
-        raise fault(ValueError, f"要(N, {self.in_channels}, H, W)的输入，得到{tuple(x.shape)}",
-                    "图像有几个通道，就用UNet(in_channels=几)", "channels")
+    check_input(x, self.in_channels, self.head.weight.dtype)
     for n in x.shape[-2:]:
         output_size(n, self.depth, self.padding)
 

@@ -11,13 +11,14 @@ __all__ = ['mirror_index', 'context', 'bytes_per_pixel', 'plan_tiles', 'predict_
 #| code-summary: "导入"
 from itertools import combinations, product
 from numbers import Real
+from pathlib import Path
 import numpy as np
 import psutil
 import torch
 from PIL import Image
 from scipy import ndimage
 from .data import normalize
-from .files import fault, moved
+from .files import evaluating, fault, moved
 from .model import UNet, foreground_logit
 
 # %% ../nbs/05_predict.ipynb #89e3cc25
@@ -100,16 +101,12 @@ def _views(average):
 @torch.inference_mode()
 def _scores(model, x, average):
     "一块的logits，只留可信的中央；`average`时是几种样子的平均"
-    training = model.training
-    model.eval()
     scores = []
-    try:
+    with evaluating(model):
         for turn, flip in _views(average):
             there = x.flip(flip).rot90(turn, (2, 3))
             y = model(there.contiguous(memory_format=torch.channels_last))
             scores.append(y.rot90(-turn, (2, 3)).flip(flip))
-    finally:
-        model.train(training)
     y = sum(scores) / len(scores)
     cut = 0 if model.padding == "valid" else context(model)
     return y[..., cut:y.shape[-2] - cut, cut:y.shape[-1] - cut]
@@ -127,6 +124,8 @@ def _from_pil(image):
 
 def _to_array(image):
     "各种来历的图像变成数组；不是一张二维的灰度或RGB图像就报`ValueError`"
+    if isinstance(image, (str, Path)):
+        raise fault(ValueError, f"{image}是路径，要的是图像", "先读进来：read_image(路径)")
     if isinstance(image, Image.Image):
         image = _from_pil(image)
     if isinstance(image, torch.Tensor):
@@ -450,6 +449,8 @@ def label_instances(
 ) -> np.ndarray:  # `(H, W)` int32，0是背景，1、2、3……是细胞，由上到下编号
     "由概率图分出一个个细胞：过门槛、连通域、分水岭；形状或数值不对时报`ValueError`"
     _check_choices(threshold, min_size, neck)
+    if isinstance(probability, torch.Tensor):
+        probability = probability.detach().cpu().numpy()
     _check_map(probability)
     if 0 in probability.shape:
         return np.zeros(probability.shape, np.int32)

@@ -28,7 +28,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from .classes import ClassCrossEntropy, WithClasses, check_classes, class_shares
 from .data import SegmentationDataset, Tile, split_by_sequence
-from .files import fault, read_mask
+from .files import check_wrapped, fault, read_mask
 from .model import UNet, input_size, output_size
 
 # %% ../nbs/04_recipe.ipynb #5d0e0001
@@ -54,6 +54,8 @@ class ElasticDeform(v2.Transform):
         if mode not in ("bilinear", "bicubic"):
             raise fault(ValueError, f"没有{mode!r}这种取值", "可选bilinear、bicubic")
         self.sigma, self.degrees, self.mode, self.scale = sigma, degrees, mode, scale
+
+    check_inputs = check_wrapped
 
     def make_params(self, flat_inputs):
         "抽一个位移场，得到每个像素去哪里取值"
@@ -97,8 +99,14 @@ class GreyJitter(v2.Transform):
         _number("brightness", brightness, 0, 2)
         self.contrast, self.brightness = contrast, brightness
 
+    check_inputs = check_wrapped
+
     def make_params(self, flat_inputs):
         "抽乘数和加数"
+        for x in flat_inputs:
+            if not isinstance(x, tv_tensors.Mask) and not (x.min() >= -1 and x.max() <= 1):
+                raise fault(ValueError, f"图像的灰度在{x.min():g}到{x.max():g}，要在[-1, 1]里",
+                            "先normalize", "range")
         u, v = (2 * torch.rand(2) - 1).tolist()
         return dict(gain=1 + self.contrast * u, bias=self.brightness * v)
 

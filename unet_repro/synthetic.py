@@ -327,7 +327,7 @@ def find_data(
 
 # %% ../nbs/12_synthetic.ipynb #1f6b149a
 def show_images(
-    images: list,  # 数组或张量，每个`(H, W)`、`(H, W, 3)`或`(C, H, W)`
+    images: list,  # 数组`(H, W)`、`(H, W, 3)`，或张量`(H, W)`、`(C, H, W)`
     titles: list | None = None,  # 各图的标题
     ncols: int = 4,  # 每行几张
     width: float = 8,  # 整幅图的宽，英寸

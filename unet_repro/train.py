@@ -46,7 +46,7 @@ def iou_and_dice(
 def _loss(model, criterion, images, targets):
     "一批数据的输出和损失；尺寸、掩码、损失不对时报错"
     outputs = model(images)
-    check_targets(criterion, images, outputs, targets[0])
+    check_targets(criterion, images, outputs, *targets)
     loss = criterion(outputs, *targets)
     if not torch.isfinite(loss):
         raise fault(FloatingPointError, f"损失成了{loss.item()}", "常见原因："
@@ -99,13 +99,13 @@ def train_and_evaluate(
     num_epochs: int = 10,  # 训练几轮
     criterion=None,  # 按`criterion(outputs, *targets)`调用；`None`用`BCEWithLogitsLoss`
     optimizer: torch.optim.Optimizer | None = None,  # `None`用Adam
-    lr: float = 1e-3,  # Adam的学习率
+    lr: float | None = None,  # Adam的学习率；`None`是1e-3
 ) -> list[dict]:  # 每轮一个字典：`epoch`、`train_loss`、`test_loss`、`iou`、`dice`、`seconds`
     "训练并逐轮测试；损失不是有限数报`FloatingPointError`"
     model.to(memory_format=torch.channels_last)
     criterion = criterion or nn.BCEWithLogitsLoss()
-    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr)
-    check_training(model, optimizer, train_dataloader, test_dataloader)
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr or 1e-3)
+    check_training(model, optimizer, lr, train_dataloader, test_dataloader)
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     model, optimizer, train_dataloader, test_dataloader = accelerator.prepare(
         model, optimizer, train_dataloader, test_dataloader)

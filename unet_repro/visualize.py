@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset
+from .files import evaluating, unwrapped
 from .model import UNet, foreground_logit
 from .train import count_pixels, iou_and_dice
 
@@ -33,10 +34,8 @@ HIT, MISS, FALSE_ALARM = "#0072B2", "#F0E442", "#D55E00"
 @torch.no_grad()
 def _logits(model, images):
     "推理：关掉随机失活，算完恢复原样"
-    training = model.training
-    logits = model.eval()(images)
-    model.train(training)
-    return logits
+    with evaluating(model):
+        return model(images)
 
 def _overlay(ax, found, truth):
     "在图像上涂出猜中、漏报、误报"
@@ -63,12 +62,12 @@ def predict_probability(
 def visualize_prediction(
     model: nn.Module,  # 输出logits的网络
     test_dataset: Dataset,  # 第i项是`(图像, 掩码)`或`(图像, 掩码, 权重)`；权重为0的像素不算
-    device: str | torch.device,  # 在哪里算，如`"cpu"`
+    device: str | torch.device,  # 在哪里算，如`"cpu"`；网络留在那里
     idx: int = 0,  # 画第几项
 ):  # 画好的`Figure`
     "画一项的图像、真相、预测和叠加，都在图像的坐标系里；橙框是网络作答的窗口"
     import matplotlib.pyplot as plt
-    image, mask, *weight = test_dataset[idx]
+    image, mask, *weight = unwrapped(test_dataset)[idx]
     logits = _logits(model.to(device), image[None].to(device)).cpu()
     z, shape = foreground_logit(logits)[0], image.shape[-2:]
     truth = (mask.reshape(z.shape) > 0).float()
@@ -99,12 +98,12 @@ def plot_history(
 ):  # 画好的`Figure`
     "画训练曲线：左边损失，右边交并比和Dice"
     import matplotlib.pyplot as plt
-    epochs = [row["epoch"] for row in history]
+    epochs = [float(row["epoch"]) for row in history]
     fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), layout="compressed")
     for ax, *keys, title in [(axes[0], "train_loss", "test_loss", "loss"),
                              (axes[1], "iou", "dice", "foreground, test")]:
         for key, style in zip(keys, ("-o", "--s")):
-            ax.plot(epochs, [row[key] for row in history], style, ms=3, label=key)
+            ax.plot(epochs, [float(row[key]) for row in history], style, ms=3, label=key)
         ax.set(xlabel="epoch", title=title)
         ax.legend()
         ax.grid(alpha=0.3)
@@ -114,7 +113,6 @@ def plot_history(
     return fig
 
 # %% ../nbs/03_visualize.ipynb #3425e42b
-@torch.no_grad()
 def feature_maps(
     model: UNet,  # 要看的网络
     images: torch.Tensor,  # `(1, C, H, W)`，已归一化
@@ -131,9 +129,11 @@ def feature_maps(
         hooks.append(block.register_forward_hook(note(f"encoder {level}")))
     for step, block in enumerate(model.decoder, 1):
         hooks.append(block.register_forward_hook(note(f"decoder {model.depth - step}")))
-    _logits(model, images)
-    for hook in hooks:
-        hook.remove()
+    try:
+        _logits(model, images)
+    finally:
+        for hook in hooks:
+            hook.remove()
     return maps
 
 def show_feature_maps(

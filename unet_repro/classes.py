@@ -10,7 +10,6 @@ __all__ = ['CLASS_COLORS', 'WithClasses', 'check_classes', 'class_shares', 'Clas
 # %% ../nbs/16_classes.ipynb #587e691c
 #| code-fold: true
 #| code-summary: "导入"
-from numbers import Integral
 import numpy as np
 import torch
 from scipy import ndimage
@@ -42,7 +41,7 @@ class WithClasses(nn.Module):
         classes: int,  # 分几类，连背景在内，至少2
     ):
         super().__init__()
-        if not isinstance(classes, Integral) or classes < 2:
+        if not isinstance(classes, int) or classes < 2:
             raise fault(ValueError, f"类别数是{classes!r}", "连背景在内，至少是2", "classes")
         self.classes = classes
 
@@ -113,8 +112,8 @@ class ClassCrossEntropy(nn.Module):
         if top >= outputs.shape[1]:
             raise fault(ValueError, f"目标里有第{top}类，网络只有{outputs.shape[1]}个输出通道",
                         f"用UNet(out_channels={top + 1})，编号从0排起", "classes")
-        if classes.min() < 0:
-            raise fault(ValueError, f"目标里有第{classes.min():g}类",
+        if ((classes < 0) & (classes != -100)).any():  # -100，PyTorch不算
+            raise fault(ValueError, f"目标里有第{classes.min()}类",
                         "编号从0排起；不算的，权重写0", "classes")
         loss = F.cross_entropy(outputs, classes[:, 0], reduction="none")[:, None]
         if self.class_weight is not None:

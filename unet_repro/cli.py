@@ -975,9 +975,12 @@ def _check_masks(frames):
 
 def _is_picked(model, weights):
     "best是不是照留出的帧挑出来的：与last不同就是"
-    last = model.with_name("last")
-    return (model.name == "best" and last.is_dir()
-            and weights != _weights_hash(UNet.from_pretrained(last)))
+    if model.name != "best":
+        return False
+    try:
+        return weights != _weights_hash(UNet.from_pretrained(model.with_name("last")))
+    except (OSError, ValueError):  # last不在了，读不出来
+        return True
 
 def _cuts_text(cuts):
     "切细胞用的几个数"

@@ -152,7 +152,7 @@ class SegmentationDataset(Dataset):
         value_range: tuple | None = None,  # 变到-1和1的两个灰度；`None`用分位数
     ):
         self.transform = transform or Tile()
-        self.frames = find_frames(data) if isinstance(data, (str, Path)) else list(data)
+        self.frames = list(data) if isinstance(data, (list, tuple)) else find_frames(data)
         pairs = read_frames(self.frames)
         self.images = [image for image, _ in pairs]
         self.masks = [mask for _, mask in pairs]
@@ -172,7 +172,7 @@ class SegmentationDataset(Dataset):
             image, mask, *rest = self.transform(image, mask)  # 多给的，原样递出去
         except (TypeError, ValueError) as error:
             problem = f"{self.frames[i].image}：{getattr(error, 'problem', error)}"
-            cure, entry = getattr(error, "cure", "要收图像和掩码"), getattr(error, "entry", None)
+            cure, entry = getattr(error, "cure", "检查transform"), getattr(error, "entry", None)
             raise fault(ValueError, problem, cure, entry) from error
         mask = mask.as_subclass(torch.Tensor).float().sign()
         return image.as_subclass(torch.Tensor), mask, *rest

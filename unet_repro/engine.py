@@ -141,8 +141,8 @@ def _write_history(history, path):
 # %% ../nbs/13_engine.ipynb #25243344
 def _generators(loader):
     "加载器自己的随机数发生器，如`DataLoader(..., generator=...)`给的"
-    holders = [loader, loader.batch_sampler, getattr(loader, "sampler", None)]
-    holders += [getattr(holder, "sampler", None) for holder in holders[1:2]]
+    batches = getattr(loader, "batch_sampler", None)
+    holders = loader, batches, *(getattr(holder, "sampler", None) for holder in (loader, batches))
     found = [getattr(holder, "generator", None) for holder in holders]
     return list(dict.fromkeys(g for g in found if isinstance(g, torch.Generator)))
 
@@ -492,7 +492,7 @@ def train_run(
     if resume and not out:
         raise fault(ValueError, "要接着练，却没有写out", "写出被打断的那个文件夹")
     _check_numbers(num_epochs, accumulate)
-    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr or 1e-3)
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3 if lr is None else lr)
     check_training(model, optimizer, lr, train_dataloader, test_dataloader)
     with contextlib.ExitStack() as stack:
         stack.callback(AcceleratorState._reset_state)  # 精度是整个Python共用的，不能留着
@@ -501,8 +501,9 @@ def train_run(
         if out and not resume:
             _check_free(out)
         model.to(memory_format=torch.channels_last)
-        schedule = None
+        schedule, before = None, []
         if decay:
+            before = [dict(group) for group in optimizer.param_groups]
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_epochs)
         net, optimizer, train = engine.prepare(model, optimizer, train_dataloader)
         test = prepare_data_loader(  # 每个进程都测整个测试集
@@ -517,8 +518,10 @@ def train_run(
             for tracker in engine.trackers:
                 tracker.finish()
         finally:  # 这个开关也是；停在一组的半道，也不能让它留着
-            for group in optimizer.param_groups if decay else ():  # 再练一次，不从降完的练起
-                group["lr"] = group.pop("initial_lr", group["lr"])
+            for group, was in zip(optimizer.param_groups, before):  # 再练一次，不从降完的练起
+                group["lr"] = was["lr"]
+                if "initial_lr" not in was:
+                    group.pop("initial_lr", None)
             engine.sync_gradients = True
             engine.unwrap_model(net, keep_fp32_wrapper=False)  # 网络自己不再是混合精度
     return history

@@ -732,13 +732,15 @@ def check_training(
     if isinstance(optimizer, type):
         raise fault(ValueError, f"{optimizer.__name__}是类，不是优化器",
                     f"写成torch.optim.{optimizer.__name__}(model.parameters(), lr=1e-3)")
-    last = [*model.modules()][-1]
-    if isinstance(last, (nn.Sigmoid, nn.Softmax)):
-        raise fault(ValueError, f"网络的末尾是{type(last).__name__}，损失和打分要的是它前面的数",
-                    "去掉这一层")
+    last = model
+    while isinstance(last, nn.Sequential) and len(last):
+        last = last[-1]
+    if isinstance(last, nn.Sigmoid):
+        raise fault(ValueError, "网络的末尾是Sigmoid，损失和打分要的是它前面的数", "去掉这一层")
     groups = getattr(optimizer, "param_groups", [dict(params=model.parameters())])
-    if lr is not None and any(group.get("lr", lr) != lr for group in groups):
-        raise fault(ValueError, f"lr={lr}，给的优化器却是{groups[0]['lr']}",
+    rates = [group["lr"] for group in groups if group.get("lr", lr) != lr]
+    if lr is not None and rates:
+        raise fault(ValueError, f"lr={lr}，给的优化器却是{rates[0]}",
                     "去掉lr，学习率写在优化器里；配方的写成paper_recipe(文件夹, lr=…)")
     steered = {id(p) for group in groups for p in group["params"]}
     if not steered & set(map(id, model.parameters())):
@@ -747,17 +749,17 @@ def check_training(
 
 def _check_loss(criterion, outputs, targets):
     "损失算不了这样的输出、这么多目标"
-    wanted = nn.BCEWithLogitsLoss, nn.CrossEntropyLoss
+    plain = type(criterion) in (nn.BCEWithLogitsLoss, nn.CrossEntropyLoss)  # 继承来的，各有各的算法
     if isinstance(criterion, type):
         raise fault(ValueError, f"{criterion.__name__}是类，不是损失", "后面加括号")
-    if isinstance(criterion, nn.BCELoss):
+    if type(criterion) is nn.BCELoss:
         raise fault(ValueError, "网络给的是logits，BCELoss要概率", "换成nn.BCEWithLogitsLoss()")
-    if getattr(criterion, "reduction", None) == "none":
+    if plain and criterion.reduction == "none":
         raise fault(ValueError, "损失没有合成一个数", "不写reduction=\"none\"")
     if not torch.is_tensor(outputs):
         raise fault(ValueError, f"网络给的是{type(outputs).__name__}，要一个张量",
                     "包一层，只返回logits，如torchvision的out")
-    if not targets or isinstance(criterion, wanted) and len(targets) > 1:
+    if not targets or plain and len(targets) > 1:
         raise fault(ValueError, f"每一批图像之外有{len(targets)}样，损失要的是一样，掩码",
                     "数据集的一项写成(图像, 掩码)；带着权重图的，"
                     "criterion=WeightedCrossEntropy()，网络2个通道")
@@ -782,7 +784,8 @@ def check_targets(
                     "(mask > 0).float()；不算的，权重图写0，或用ignore_index；"
                     "分K类，网络要K个通道，编号0到K-1",
                     "mask255")
-    if mask.is_floating_point() and mask.min() == 0 < mask.max() < 0.5:
+    levels = mask * 255
+    if 0 < mask.max() < 0.5 and mask.min() == 0 and (levels - levels.round()).abs().max() < 1e-3:
         raise fault(ValueError, f"掩码最大才{mask.max():.3f}，像是除过255",
                     "前景写1：(mask > 0).float()", "mask255")
     channels, ids = outputs.shape[1], mask.dtype in (torch.int64, torch.uint8)
@@ -822,9 +825,11 @@ def check_wrapped(
     flat_inputs: list,  # 一起变换的几样
 ) -> None:
     "没有标明谁是图像、谁是掩码，报`ValueError`"
-    given = [x for x in flat_inputs if isinstance(x, (torch.Tensor, np.ndarray, Image.Image))]
-    alone = len(given) == 1 and torch.is_tensor(given[0])
-    if not alone and any(not isinstance(x, tv_tensors.TVTensor) for x in given):
+    arrays = [x for x in flat_inputs if isinstance(x, (np.ndarray, Image.Image))]
+    named = [x for x in flat_inputs if isinstance(x, tv_tensors.Image)]
+    bare = [x for x in flat_inputs if torch.is_tensor(x) and x.ndim > 1
+            and not isinstance(x, tv_tensors.TVTensor)]  # 只有一个，v2当它是图像
+    if arrays or len(bare) > 1 or bare and named:
         raise fault(ValueError, f"{type(transform).__name__}分不清谁是图像、谁是掩码",
                     "先包成tv_tensors.Image(图像)、tv_tensors.Mask(掩码)，都是张量")
 
@@ -834,7 +839,8 @@ def check_share(
 ) -> range:  # 各项的编号
     "分不出两份来，报`ValueError`"
     count = len(dataset)
-    if not 0 < share < (1 if isinstance(share, float) else count) or count < 2:
+    share_of = 1 if isinstance(share, float) else count
+    if count < 2 or share is not None and not 0 < share < share_of:
         raise fault(ValueError, f"{count}项里分不出test_size={share}",
                     "至少要两项；test_size是份额，如0.2，或留几项，如5")
     return range(count)

@@ -10,7 +10,7 @@ __all__ = ['conv_block', 'center_crop', 'input_size', 'output_size', 'init_he', 
 #| code-fold: true
 #| code-summary: "导入"
 import copy, math
-from numbers import Integral, Real
+from numbers import Real
 import numpy as np
 import torch
 from fastcore.basics import patch
@@ -110,7 +110,7 @@ def _check_arguments(in_channels, out_channels, width, depth, padding, dropout, 
     sizes = dict(in_channels=in_channels, out_channels=out_channels, width=width, depth=depth)
     for name, value in sizes.items():
         high = 8 if name == "depth" else 1024
-        legal = _number(value, Integral) and 1 <= value <= high
+        legal = _number(value, int) and 1 <= value <= high
         rules.append((name, value, legal, f"1到{high}的整数"))
     for name, value, legal, wanted in rules:
         if not legal:
@@ -174,7 +174,7 @@ class UNet(nn.Module, ModelFolder):
 @patch
 def _check(self: UNet, x):
     "在门口拦下通道数或边长不合法的输入"
-    check_input(x, self.in_channels, self.head.weight.dtype)
+    check_input(x, self.in_channels, next(self.parameters(), x).dtype)
     for n in x.shape[-2:]:
         output_size(n, self.depth, self.padding)
 
@@ -193,7 +193,7 @@ def record_shapes(
     size: int = 572,  # 输入边长，像素
 ) -> list[list[tuple]]:  # 每个卷积块`[进, 中, 出]`的`(通道, 边长)`，编码器在前，最后一项是输出
     "走一遍前向，记下每个卷积块里特征图的形状"
-    shapes, model = [], copy.deepcopy(model).to("meta")
+    shapes, model = [], copy.deepcopy(model).to("meta").float()
 
     def enter(block, inputs):
         shapes.append([(inputs[0].shape[1], inputs[0].shape[-1])])

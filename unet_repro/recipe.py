@@ -104,7 +104,7 @@ class GreyJitter(v2.Transform):
     def make_params(self, flat_inputs):
         "抽乘数和加数"
         for x in flat_inputs:
-            if not isinstance(x, tv_tensors.Mask) and not (x.min() >= -1 and x.max() <= 1):
+            if not isinstance(x, tv_tensors.Mask) and not (x.min() > -2 and x.max() < 2):
                 raise fault(ValueError, f"图像的灰度在{x.min():g}到{x.max():g}，要在[-1, 1]里",
                             "先normalize", "range")
         u, v = (2 * torch.rand(2) - 1).tolist()

@@ -104,7 +104,7 @@ def train_and_evaluate(
     "训练并逐轮测试；损失不是有限数报`FloatingPointError`"
     model.to(memory_format=torch.channels_last)
     criterion = criterion or nn.BCEWithLogitsLoss()
-    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=lr or 1e-3)
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3 if lr is None else lr)
     check_training(model, optimizer, lr, train_dataloader, test_dataloader)
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     model, optimizer, train_dataloader, test_dataloader = accelerator.prepare(

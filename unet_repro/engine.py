@@ -295,6 +295,12 @@ def _settings(state):
         settings[name] = [group.get(name) for group in groups]
     return settings
 
+def _compare(before, now):
+    "那次的设置与现在的不同，报`ValueError`"
+    for name, value in before.items():
+        if value != now[name]:
+            raise ValueError(f"{name}那次是{value}，现在是{now[name]}")
+
 def _read_state(engine, parts, state):
     "读回一份完好的状态，返回那时的历史；接不上报`ValueError`"
     processes = len(list(state.glob("random-*.json")))
@@ -310,16 +316,11 @@ def _read_state(engine, parts, state):
         before, now = _settings(saved), _settings(parts.optimizer.state_dict())
         if before.keys() != now.keys():
             raise ValueError("优化器换了一种")
-        for name, value in before.items():
-            if value != now[name]:
-                raise ValueError(f"{name}那次是{value}，现在是{now[name]}")
+        _compare(before, now)
         parts.optimizer.load_state_dict(saved)
         file = state / "extra.json"
         extra = json.loads(file.read_text())
-        how, now = extra.pop("how", {}), _how(engine)  # 早先存的没有
-        for name, value in how.items():
-            if value != now[name]:
-                raise ValueError(f"{name}那次是{value}，现在是{now[name]}")
+        _compare(extra.pop("how", {}), _how(engine))  # 早先存的没有
         if set(extra) != set(_extras(parts)):
             raise ValueError(f"存的有{list(extra)}，现在有{_extras(parts)}")
         for name, numbers in extra.items():

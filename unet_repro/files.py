@@ -29,7 +29,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
 from torch import nn
 from torch.utils.data import DataLoader
-from torchvision import tv_tensors
 
 # %% ../nbs/15_files.ipynb #58041a39
 ENTRIES = {  # 锚点：标题
@@ -784,8 +783,8 @@ def check_targets(
                     "(mask > 0).float()；不算的，权重图写0，或用ignore_index；"
                     "分K类，网络要K个通道，编号0到K-1",
                     "mask255")
-    levels = mask * 255
-    if 0 < mask.max() < 0.5 and mask.min() == 0 and (levels - levels.round()).abs().max() < 1e-3:
+    low, high = mask.min(), mask.max()
+    if low == 0 < high < 0.5 and torch.allclose(mask * 255, (mask * 255).round(), atol=1e-3):
         raise fault(ValueError, f"掩码最大才{mask.max():.3f}，像是除过255",
                     "前景写1：(mask > 0).float()", "mask255")
     channels, ids = outputs.shape[1], mask.dtype in (torch.int64, torch.uint8)
@@ -825,6 +824,7 @@ def check_wrapped(
     flat_inputs: list,  # 一起变换的几样
 ) -> None:
     "没有标明谁是图像、谁是掩码，报`ValueError`"
+    from torchvision import tv_tensors  # 用到才导入：只要网络的，不用等它
     arrays = [x for x in flat_inputs if isinstance(x, (np.ndarray, Image.Image))]
     named = [x for x in flat_inputs if isinstance(x, tv_tensors.Image)]
     bare = [x for x in flat_inputs if torch.is_tensor(x) and x.ndim > 1
@@ -839,8 +839,8 @@ def check_share(
 ) -> range:  # 各项的编号
     "分不出两份来，报`ValueError`"
     count = len(dataset)
-    share_of = 1 if isinstance(share, float) else count
-    if count < 2 or share is not None and not 0 < share < share_of:
+    most = 1 if isinstance(share, float) else count
+    if count < 2 or share is not None and not 0 < share < most:
         raise fault(ValueError, f"{count}项里分不出test_size={share}",
                     "至少要两项；test_size是份额，如0.2，或留几项，如5")
     return range(count)
@@ -856,12 +856,13 @@ def evaluating(
     model: nn.Module,  # 网络
 ):
     "在里面是推理模式，出来恢复原样"
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for module, training in modes:  # 有的层也许冻住了
+            module.training = training
 
 # %% ../nbs/15_files.ipynb #c44a6d91
 torch.set_flush_denormal(True)

@@ -31,8 +31,9 @@ from .engine import checkpoint_activations, keep_memory, train_run, training_loc
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
 from .export import _weights_hash, export_model, export_package, model_card
-from .files import _local, _shared, check_size, fault, image_pixels, is_image, is_mask
+from .files import _local, check_size, fault, image_pixels, is_image, is_mask
 from .files import provenance, read_mask, read_spacing, reason, replacing
+from .files import shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import identical, read_as, split_frames, unpaired
 from .labels import _is_background, import_labels
@@ -767,7 +768,7 @@ def _write_run(arguments, parts, history, folder):
 def _note_spacing(model, paths):
     "训练的图像写着像素多大，模型就记住；大小不一，说一声"
     found = [read_spacing(path) for path in dict.fromkeys(paths)]
-    spacing = _shared(found)
+    spacing = shared_spacing(found)
     if spacing:
         model.about = model.about | dict(spacing=spacing)
         print("一个像素{:g}×{:g}µm（高×宽）".format(*spacing))

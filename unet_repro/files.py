@@ -432,20 +432,15 @@ def read_spacing(
 
 # %% ../nbs/15_files.ipynb #15f10007
 def shared_spacing(
-    paths: list[Path],  # 一批图像
+    sides: list,  # 各张的`read_spacing`
 ) -> list[float] | None:  # 共同的像素`[高, 宽]`，微米；有不知道的、不一样大的，就是`None`
     "一批图像共同的像素大小"
-    return _shared([read_spacing(path) for path in dict.fromkeys(paths)])
-
-def _shared(found):
-    "各张的像素大小里共同的"
-    if not found or None in found:
+    if not sides or None in sides:
         return None
-    sides = np.array(found)
-    if (sides.max(0) > 1.01 * sides.min(0)).any():
+    found = np.array(sides)
+    if (found.max(0) > 1.01 * found.min(0)).any():
         return None
-    return [float(f"{side:.6g}") for side in np.median(sides, axis=0)]
-
+    return [float(f"{side:.6g}") for side in np.median(found, axis=0)]
 
 # %% ../nbs/15_files.ipynb #15f10009
 def image_pixels(
@@ -514,12 +509,6 @@ def is_mask(
     file = Path(file)
     return _key(file, file.parent, _MASK_WORDS) != _key(file, file.parent)
 
-def _apart(images, masks):
-    "两个文件夹里的图像和掩码；是同一个文件夹，就看名字里有没有mask之类"
-    pictures, labels = image_files(images), image_files(masks)
-    if images.resolve() == masks.resolve():
-        labels = [file for file in labels if is_mask(file)]
-    return [file for file in pictures if file not in set(labels)], labels
 
 # %% ../nbs/15_files.ipynb #29880306
 def _unread(folder):
@@ -566,7 +555,10 @@ def pair_files(
 ) -> list[tuple]:  # 每对是`(图像, 掩码, 组, 编号)`
     "名字相同的图像和掩码配成对；配不成的报`FileNotFoundError`或`ValueError`"
     images, masks = Path(images), Path(masks)
-    pictures, labels = _apart(images, masks)
+    pictures, labels = image_files(images), image_files(masks)
+    if images.resolve() == masks.resolve():
+        labels = [file for file in labels if is_mask(file)]
+        pictures = [file for file in pictures if file not in set(labels)]
     found, bare, pairs, lost = {}, {}, {}, []
     for file in pictures:
         other = found.setdefault(_key(file, images), file)
@@ -897,14 +889,10 @@ class ModelFolder(PyTorchModelHubMixin):
                 if "model_card_kwargs" not in kwargs:
                     (Path(tmp) / _CARD).touch()  # 有了它，就不会造一张
                 super().save_pretrained(tmp, **kwargs)
-                if self.about:
-                    (Path(tmp) / _ABOUT).write_text(about, encoding="utf-8")
+                (Path(tmp) / _ABOUT).write_text(about, encoding="utf-8")
                 (folder / _ABOUT).unlink(missing_ok=True)
-                if self.about:
-                    os.replace(Path(tmp) / _ABOUT, folder / _ABOUT)
-                if "model_card_kwargs" in kwargs:
-                    os.replace(Path(tmp) / _CARD, folder / _CARD)
-                for name in _FILES:
+                extra = [_ABOUT] * bool(self.about) + [_CARD] * ("model_card_kwargs" in kwargs)
+                for name in (*extra, *_FILES):
                     os.replace(Path(tmp) / name, folder / name)
         except (OSError, SafetensorError) as e:
             if hasattr(e, "cure"):
@@ -920,12 +908,13 @@ class ModelFolder(PyTorchModelHubMixin):
     ) -> torch.nn.Module:  # 推理模式（`eval`）的网络
         "读回模型；没有模型报`FileNotFoundError`，文件坏了或结构不符报`ValueError`"
         hub = {name: changed.pop(name) for name in _HUB if name in changed}
-        files = [_local(folder, hub) / name for name in _FILES]
+        place = _local(folder, hub)
+        files = [place / name for name in _FILES]
         missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise fault(FileNotFoundError, f"{folder}不是模型文件夹，缺少{'、'.join(missing)}",
                         "用训练写出的best或last文件夹")
-        about = _read_about(files[0].with_name(_ABOUT))
+        about = _read_about(place / _ABOUT)
         try:
             model = _load(cls, *files, changed)
         except Exception as e:
@@ -933,7 +922,7 @@ class ModelFolder(PyTorchModelHubMixin):
             if changed:
                 cure = f"去掉{'、'.join(changed)}再读：只能写网络的参数，还要与权重相合"
             raise fault(ValueError, f"{folder}里的模型读不出来（{reason(e)[:200]}）", cure) from e
-        model.about, model.card = about, _read_card(files[0].with_name(_CARD))
+        model.about, model.card = about, _read_card(place / _CARD)
         try:
             return model.to(map_location)
         except (AssertionError, RuntimeError) as e:
@@ -997,15 +986,12 @@ def _read_about(file):
         if not file.is_file() or file.stat().st_size > 100_000:
             raise ValueError("不是文件，或超过100kB")
         about = json.loads(file.read_text(encoding="utf-8-sig"))
+        if not isinstance(about, dict):
+            raise ValueError("不是字典")
+        return about
     except (OSError, ValueError, RecursionError) as e:
-        about = None
-        cause = e
-    else:
-        cause = None
-    if not isinstance(about, dict):
         raise fault(ValueError, f"{file}里不是一组说明",
-                    "从备份恢复；或删掉它，类的名字和切分的参数就要另写") from cause
-    return about
+                    "从备份恢复；或删掉它，类的名字和切分的参数就要另写") from e
 
 def _read_card(file):
     "文件夹里的模型卡；没有、读不懂就是`None`"

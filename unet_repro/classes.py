@@ -17,8 +17,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
+from .checks import unwrapped
 from .data import SegmentationDataset
-from .files import at_page, fault, unwrapped
+from .files import at_page, fault
 from .model import foreground_logit
 from .train import evaluate
 from .visualize import FALSE_ALARM, _logits, to_frame

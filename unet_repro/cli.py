@@ -23,6 +23,7 @@ from accelerate.utils import gather_object, set_seed
 from fastcore.docments import docments
 from scipy import ndimage
 from tqdm.auto import tqdm
+from .checks import check_size
 from .classes import class_iou, class_map, confusion_matrix, evaluate_classes
 from .classes import visualize_classes
 from .data import SegmentationDataset, _numbered, find_data, find_frames, read_image
@@ -31,14 +32,15 @@ from .engine import checkpoint_activations, keep_memory, train_run, training_loc
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
 from .export import _weights_hash, export_model, export_package, model_card
-from .files import _local, check_size, fault, image_pixels, is_image, is_mask
-from .files import provenance, read_mask, read_spacing, reason, replacing
-from .files import shared_spacing
+from .files import fault, image_pixels, provenance, read_mask, read_spacing
+from .files import reason, replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import identical, read_as, split_frames, unpaired
+from .hub import _local
 from .labels import _is_background, import_labels
 from .large import _roifile, label_cells, predict_file
 from .model import UNet
+from .pairs import is_image, is_mask
 from .predict import cutting, foreground, label_instances, predict_image
 from .recipe import RECIPES, prepare
 from .synthetic import download_ctc, make_synthetic

@@ -20,8 +20,9 @@ from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from .files import check_frames, check_share, check_wrapped, fault, moved, nested
-from .files import plain_layout, read_frames, read_image, read_mask
+from .checks import check_frames, check_share, check_wrapped, read_frames
+from .files import fault, moved, read_image, read_mask
+from .pairs import nested, plain_layout
 from .synthetic import download_ctc, find_data, make_synthetic, show_batch, show_images
 
 # %% ../nbs/00_data.ipynb #9c6561d4

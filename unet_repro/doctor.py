@@ -19,13 +19,14 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 from ._modidx import d as _index
+from .checks import is_flat
 from .classes import check_classes
 from .data import SegmentationDataset, _numbered, find_frames
 from .evaluate import count_errors, iou, match_objects, rand_info
-from .files import (
-    ENTRIES, at_page, fault, image_files, is_copy, is_flat, moved, read_image, read_mask)
+from .files import ENTRIES, at_page, fault, moved, read_image, read_mask
 from .folders import _pieces, find_own, identical, split_frames
 from .model import UNet
+from .pairs import image_files, is_copy
 from .predict import cutting, foreground, label_instances, predict_image
 from .recipe import TUTORIAL, _fit_all
 

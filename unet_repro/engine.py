@@ -25,7 +25,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from .files import check_training, fault, reason, replacing
+from .checks import check_training
+from .files import fault, reason, replacing
 from .model import UNet
 from .train import evaluate, train_one_epoch
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 from .data import Frame
-from .files import _compact, _decode, at_page, fault, image_files, is_mask
-from .files import nested, pair_files, plain_layout, read_image, read_mask
+from .files import _compact, _decode, at_page, fault, read_image, read_mask
+from .pairs import image_files, is_mask, nested, pair_files, plain_layout
 
 # %% ../nbs/17_folders.ipynb #0ca42ba1
 _KINDS = ("auto", "ids", "binary", "border", "classes", "colours")

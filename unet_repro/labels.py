@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 import numpy as np
 import tifffile
-from .files import fault, image_files, is_image, read_image
+from .files import fault, read_image
+from .pairs import image_files, is_image
 
 # %% ../nbs/10_own.ipynb #ac30a392
 def fill_rings(

@@ -16,7 +16,9 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
-from .files import ModelFolder, check_input, fault
+from .checks import check_input
+from .files import fault
+from .hub import ModelFolder
 
 # %% ../nbs/01_model.ipynb #9b78a1dd
 def conv_block(

@@ -17,8 +17,9 @@ import psutil
 import torch
 from PIL import Image
 from scipy import ndimage
+from .checks import evaluating
 from .data import normalize
-from .files import evaluating, fault, moved
+from .files import fault, moved
 from .model import UNet, foreground_logit
 
 # %% ../nbs/05_predict.ipynb #89e3cc25

@@ -26,9 +26,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
+from .checks import check_wrapped
 from .classes import ClassCrossEntropy, WithClasses, check_classes, class_shares
 from .data import SegmentationDataset, Tile, split_by_sequence
-from .files import check_wrapped, fault, read_mask
+from .files import fault, read_mask
 from .model import UNet, input_size, output_size
 
 # %% ../nbs/04_recipe.ipynb #5d0e0001

@@ -13,7 +13,8 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
-from .files import check_targets, check_training, fault, moved
+from .checks import check_targets, check_training
+from .files import fault, moved
 from .model import foreground_logit
 
 # %% ../nbs/02_train.ipynb #81098857

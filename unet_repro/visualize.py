@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from .files import evaluating, unwrapped
+from .checks import evaluating, unwrapped
 from .model import UNet, foreground_logit
 from .train import count_pixels, iou_and_dice
 

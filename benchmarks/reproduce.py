@@ -31,7 +31,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from unet_repro import recipe as recipes
 from unet_repro.data import find_frames, split_dataset
-from unet_repro.engine import keep_memory, train_run
+from unet_repro.engine import train_run
 from unet_repro.evaluate import (
     iou, label_like_authors, pixel_error, rand_error, rand_info, score_folder, seg_measure)
 from unet_repro.model import UNet, init_he

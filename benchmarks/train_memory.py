@@ -57,7 +57,7 @@ def measure(width, size, batch, accumulate, recompute, kept):
     "在这个进程里走一步，打印一行结果"
     import torch
     from torch.nn.functional import cross_entropy
-    from unet_repro.engine import checkpoint_activations, keep_memory
+    from unet_repro.memory import checkpoint_activations, keep_memory
     from unet_repro.model import UNet
     if kept:
         keep_memory()

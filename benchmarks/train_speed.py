@@ -19,7 +19,7 @@ from common import fastest, save, show, timed
 from predict_speed import LAYOUTS, flops, matmul_rates
 from torch.nn import functional as F
 
-from unet_repro.engine import keep_memory
+from unet_repro.memory import keep_memory
 from unet_repro.model import UNet
 from unet_repro.recipe import paper_recipe, tutorial_recipe
 from unet_repro.synthetic import make_synthetic

@@ -28,7 +28,7 @@ from .classes import class_iou, class_map, confusion_matrix, evaluate_classes
 from .classes import visualize_classes
 from .data import SegmentationDataset, _numbered, find_data, find_frames, read_image
 from .doctor import _alike, check_dataset, diagnose, suspect_masks
-from .engine import checkpoint_activations, keep_memory, train_run, training_lock
+from .engine import train_run, training_lock
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
 from .export import _weights_hash, export_model, export_package, model_card
@@ -39,6 +39,7 @@ from .folders import identical, read_as, split_frames, unpaired
 from .hub import _local
 from .labels import _is_background, import_labels
 from .large import _roifile, label_cells, predict_file
+from .memory import checkpoint_activations, keep_memory
 from .model import UNet
 from .pairs import is_image, is_mask
 from .predict import cutting, foreground, label_instances, predict_image

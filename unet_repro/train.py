@@ -126,4 +126,4 @@ def train_and_evaluate(
     return history
 
 # %% ../nbs/02_train.ipynb #8ad35e49
-__getattr__ = moved(__name__, keep_memory="engine", checkpoint_activations="engine")
+__getattr__ = moved(__name__, keep_memory="memory", checkpoint_activations="memory")

@@ -24,7 +24,7 @@ from common import RESULTS, ROOT, real_data, save
 from PIL import Image
 from scipy import ndimage
 from torch import nn
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, RandomSampler, WeightedRandomSampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
@@ -34,6 +34,7 @@ from unet_repro.data import find_frames, split_dataset
 from unet_repro.engine import train_run
 from unet_repro.evaluate import (
     iou, label_like_authors, pixel_error, rand_error, rand_info, score_folder, seg_measure)
+from unet_repro.memory import keep_memory
 from unet_repro.model import UNet, init_he
 from unet_repro.predict import label_instances, predict_image
 from unet_repro.recipe import RECIPES, WeightedCrossEntropy, WithWeights, ignore_unlabelled
@@ -90,6 +91,38 @@ class PlainBCE(nn.BCEWithLogitsLoss):
         return super().forward(outputs, mask)
 
 
+class Gamma(v2.Transform):
+    "灰度（在[-1, 1]里）先变到0到1，再取随机的次方，0.7到1.4；只动图像"
+    def make_params(self, flat_inputs):
+        "抽次方"
+        return dict(power=0.7 * 2**torch.rand(1).item())
+
+    def transform(self, inpt, params):
+        "掩码不动"
+        if isinstance(inpt, tv_tensors.Mask):
+            return inpt
+        return tv_tensors.wrap(2 * ((inpt + 1) / 2) ** params["power"] - 1, like=inpt)
+
+
+class Averaged(torch.optim.RAdam):
+    "RAdam，每步以后记权重的滑动平均（EMA）：新的占百分之一"
+    def step(self, closure=None):
+        loss = super().step(closure)
+        for group in self.param_groups:
+            for p in group["params"]:
+                if "average" not in self.state[p]:
+                    self.state[p]["average"] = p.detach().clone()
+                self.state[p]["average"].lerp_(p.detach(), 0.01)
+        return loss
+
+    @torch.no_grad()
+    def finish(self):
+        "打分以前，换上平均的权重"
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.copy_(self.state[p]["average"])
+
+
 # 步数少时，SGD的种子之间差得太多，比不出别的：先换成Adam，再换各自的一样
 ADAM = dict(optimizer=torch.optim.Adam, lr=1e-3)
 LETTER = dict(  # 论文说了的，一字不改；求和的步子大了一块的像素数那么多倍，学习率就除以它
@@ -119,6 +152,10 @@ OURS_ABLATIONS = {  # 我们的配方换掉、去掉一样
     "no_border": dict(w0=0),
     "no_scale": dict(scale=0),
     "no_rim": dict(margin=0, radius=0),
+    "grey": dict(contrast=0.25, brightness=0.1),  # 添上一样
+    "gamma": dict(flips=(*RECIPES["ours"].flips, Gamma)),
+    "ema": dict(optimizer=Averaged),
+    "silver": {},  # 数据不同，见prepare
 }
 ELSEWHERE = {  # 不只在01to02上比的
     "adam": ("01to02", "random", "02to01"),
@@ -187,6 +224,9 @@ def all_runs():
     for change, seed in product(OURS_ABLATIONS, (0, 1)):
         if change != "adam":
             add(seed, 16, "ours", "01to02", change)
+    for seed, change in product((0, 1), ("start", "no_neighbours", "no_border", "no_scale",
+                                         "no_rim")):  # 02→01，我们的配方默认的切法低：是哪一样
+        add(seed, 16, "ours", "02to01", change)
     for data, recipe, way in product(DATA.values(), RECIPES, (0, 1)):  # 宽一倍的
         add(0, 32, recipe, data.protocols[way], None, BUDGET[32], data)
     add(0, 32, "ours", "blocks", None, BUDGET[32])
@@ -211,6 +251,25 @@ def split(frames, protocol):
     return train, [i for i, frame in enumerate(frames) if frame.group == test_seq]
 
 
+def silver_mask(frame):
+    "这一帧的银标"
+    return frame.mask.parents[2] / f"{frame.group}_ST/SEG" / frame.mask.name
+
+
+def silver_frames(frames):
+    "一段录像里没有金标、有银标的帧，掩码是银标；frames是有金标的帧"
+    first, known, found = frames[0], {frame.number for frame in frames}, []
+    for mask in sorted(silver_mask(first).parent.glob("man_seg*.tif")):
+        digits = mask.stem.removeprefix("man_seg")
+        if int(digits) not in known:
+            found.append(replace(
+                first, number=int(digits), mask=mask, image=first.image.with_name(f"t{digits}.tif"),
+                marks=first.marks.with_name(f"man_track{digits}.tif")))
+    if not found:
+        sys.exit(f"{silver_mask(first).parent}里没有银标：重新解压数据")
+    return found
+
+
 class Field(v2.Transform):
     """打分的视野，整个一块：掩码去掉四周border像素，再裁到合法的输出（U373是596×420）；
     图像镜像补边，凑足92像素的上下文"""
@@ -232,12 +291,23 @@ class Field(v2.Transform):
 def prepare(run, workers=0):
     "一次训练的`train_run`参数；workers：几个进程备数据"
     recipe, data = recipe_of(run), DATA[run["data"]]
-    frames = find_frames(real_data(data.name))
-    parts = recipes.prepare(recipe, frames, indices=split(frames, run["protocol"]))
+    silver = run["change"] == "silver"
+    frames = find_frames(real_data(data.name, silver))
+    indices = train_indices, _ = split(frames, run["protocol"])
+    gold = len(train_indices)
+    if silver:
+        more = silver_frames([frames[i] for i in train_indices])
+        indices = [*train_indices, *range(len(frames), len(frames) + len(more))], indices[1]
+        frames = [*frames, *more]
+    parts = recipes.prepare(recipe, frames, indices=indices)
     train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
     if not data.cells:  # 内部的每个连通域是一个细胞
         train.dataset.masks[:] = [ndimage.label(mask)[0] for mask in train.dataset.masks]
-    sampler = RandomSampler(train, num_samples=run["steps"] // run["epochs"])
+    each_epoch = run["steps"] // run["epochs"]
+    sampler = RandomSampler(train, num_samples=each_epoch)
+    if silver:  # 金标、银标各一半
+        shares = [1 / gold] * gold + [1 / (len(train) - gold)] * (len(train) - gold)
+        sampler = WeightedRandomSampler(shares, each_epoch)
     parts["train_dataloader"] = DataLoader(
         train, sampler=sampler, num_workers=workers,
         persistent_workers=workers > 0, pin_memory=torch.cuda.is_available())
@@ -260,11 +330,6 @@ def predict(model, image, run, average):
     resized = np.asarray(Image.fromarray(image).resize((side, side), Image.BILINEAR))
     small = torch.from_numpy(predict_image(model, resized, average=average))
     return F.interpolate(small[None, None], image.shape, mode="bilinear")[0, 0].clamp(0, 1).numpy()
-
-
-def silver_mask(frame):
-    "这一帧的银标"
-    return frame.mask.parents[2] / f"{frame.group}_ST/SEG" / frame.mask.name
 
 
 def frame_id(frame):
@@ -357,6 +422,8 @@ def execute(name, run, out=RESULTS / "reproduce", work=WORK, workers=0, precisio
     train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
     history = train_run(**parts, out=work / name, resume=True,  # 被打断的接着练
                         precision=precision)
+    if isinstance(parts["optimizer"], Averaged):
+        parts["optimizer"].finish()
     start = time.perf_counter()
     scores = score(model, train, test, run)
     result = run | dict(

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import tifffile
 from .files import fault, read_image
-from .pairs import image_files, is_image
+from .pairs import every_file, image_files, is_image
 
 # %% ../nbs/10_own.ipynb #ac30a392
 def fill_rings(
@@ -52,6 +52,7 @@ class Shape:
     page: tuple = ()  # 在堆栈的哪一页；空的没有说
     runs: dict | None = None  # COCO的游程；有它就不看`polygons`
     layer: str = ""  # QuPath的哪一层，像`_LAYERS`的；别的软件是空的
+    same: tuple = ()  # labelme的标签和group_id：填了的，一样的是一个物体
 
 @dataclass(frozen=True)
 class Sheet:
@@ -123,15 +124,19 @@ def draw_shapes(
 ) -> tuple[np.ndarray, Counter]:  # `(高, 宽)` uint16；几个压住了别的、被盖住、裁掉、丢了
     "把形状画成掩码"
     mask, counts, drawn = np.zeros(size, np.uint16), Counter(), set()
-    for shape, number in zip(shapes, numbers):
+    top = np.zeros(size, np.int32)  # 每个像素最后画的是第几个形状
+    for n, (shape, number) in enumerate(zip(shapes, numbers), 1):
         window, inside, outside = _raster(shape, size)
         under = mask[window][inside]
         counts["overlaps"] += bool(((under > 0) & (under != number)).any())
         counts["dropped"] += not inside.any()
         counts["cut"] += outside and bool(inside.any())
-        mask[window][inside] = number
-        drawn |= {number} if inside.any() and number else set()
-    counts["hidden"] = len(drawn - set(np.unique(mask).tolist()))
+        mask[window][inside], top[window][inside] = number, n
+        drawn |= {n} if inside.any() and number else set()
+    counts["hidden"] = 0
+    for n in drawn - set(np.unique(top).tolist()):  # 盖住它的，编号也许与它的一样
+        window, inside, _ = _raster(shapes[n - 1], size)
+        counts["hidden"] += bool((mask[window][inside] != numbers[n - 1]).all())
     return mask, counts
 
 # %% ../nbs/10_own.ipynb #c9bfba72
@@ -163,7 +168,7 @@ def _labelme_ring(item, where):
 
 def _read_labelme(file, content):
     "labelme的JSON：一张图像"
-    shapes, groups = [], {}
+    shapes = []
     for n, item in enumerate(content["shapes"], 1):
         ring = _labelme_ring(item, f"{file}里第{n}个形状")
         name = " ".join(str(item.get("label") or "").split())
@@ -171,12 +176,7 @@ def _read_labelme(file, content):
             raise fault(ValueError, f"{file}里第{n}个形状标着__ignore__（不算），掩码里写不出",
                         "删掉它；或改标成_background_，当作背景")
         group = item.get("group_id")
-        if group is not None and (name, group) in groups:
-            groups[name, group].append([ring])  # 与前面的是同一个物体
-            continue
-        shapes.append(Shape([[ring]], name))
-        if group is not None:
-            groups[name, group] = shapes[-1].polygons
+        shapes.append(Shape([[ring]], name, same=() if group is None else (name, group)))
     size = content.get("imageHeight"), content.get("imageWidth")
     return [Sheet(file, str(content["imagePath"] or ""), shapes, size)]
 
@@ -381,21 +381,29 @@ def _read_geojson(file, content):
               for n, feature in enumerate(_nested(content), 1)]
     return [Sheet(file, "", shapes)]
 
+def _holds(shape, other):
+    "框住了另一个的中心"
+    corners, others = _corners(shape), _corners(other)
+    middle = (others.min(axis=0) + others.max(axis=0)) / 2
+    return bool(((corners.min(axis=0) <= middle) & (middle <= corners.max(axis=0))).all())
+
 def _innermost(sheets):
-    "只收最里一层的：`(各张, 外面各层几个没有收)`；一张里全是外层的报`ValueError`"
+    "只收最里一层的：`(各张, 外面各层几个没有收, 其中里面是空的)`；一张里全是外层的报`ValueError`"
     found = {shape.layer for sheet in sheets for shape in sheet.shapes} - {""}
     kept = {"", min(found, key=_LAYERS.index, default="")}
-    chosen, left = [], Counter()
+    chosen, left, alone = [], Counter(), 0
     for sheet in sheets:
         shapes = [shape for shape in sheet.shapes if shape.layer in kept]
-        outer = [shape.layer for shape in sheet.shapes if shape.layer not in kept]
+        outer = [shape for shape in sheet.shapes if shape.layer not in kept]
         if outer and not shapes:
-            raise fault(ValueError, f"{sheet.file}里只有{outer[0]}，别的文件里有{max(kept)}，"
+            raise fault(ValueError, f"{sheet.file}里只有{outer[0].layer}，别的文件里有{max(kept)}，"
                         "分不清它是物体还是圈着物体的区域",
                         "是区域，在QuPath里删掉它再导出；是物体，与别的文件分开导入")
-        left.update(outer)
+        left.update(shape.layer for shape in outer)
+        for shape in outer:
+            alone += not any(_holds(shape, other) for other in shapes)
         chosen.append(replace(sheet, shapes=shapes))
-    return chosen, left
+    return chosen, left, alone
 
 # %% ../nbs/10_own.ipynb #e5acb1da
 def _is_geojson(content):
@@ -472,7 +480,7 @@ def _look(source):
         return folder, [source], image_files(folder), 0
     if not source.is_dir():
         raise fault(FileNotFoundError, f"没有{source}", "检查路径")
-    files = sorted(file for file in source.rglob("*") if file.is_file())
+    files = sorted(filter(Path.is_file, every_file(source)))
     junk = {file for file in files if _is_junk(file.relative_to(source))}
     files = [file for file in files if file not in junk]
     labels = [file for file in files if file.suffix.lower() in _SUFFIXES]
@@ -499,6 +507,13 @@ def _named(sheet, images):
     found = [image for image in near or images if _same(image.name, name.name)]
     exact = [image for image in found if image.parts[-len(name.parts):] == name.parts]
     return exact if exact or sheet.exact else found
+
+def _moved(sheet, image):
+    "图像所在的文件夹，不叫标注里写的名字；就在标注旁边、与它同名的不算"
+    if not sheet.many and image in _near(sheet.file, [image])[1]:
+        return False
+    folder = PurePosixPath(sheet.image.replace("\\", "/")).parent.name
+    return folder not in ("", "..") and not _same(folder, image.parent.name)
 
 def _is_stray(file, images):
     "这个.roi起了名字，旁边又没有图像叫这个名字"
@@ -579,9 +594,10 @@ def _numbers(sheet, classes):
     "各个形状写什么编号"
     if classes:
         return [classes.get(shape.name, 0) for shape in sheet.shapes]
-    numbers = []
-    for shape in sheet.shapes:
-        numbers.append(0 if _is_background(shape.name) else max(numbers, default=0) + 1)
+    numbers, known = [], {}
+    for n, shape in enumerate(sheet.shapes):
+        new = 0 if _is_background(shape.name) else max(numbers, default=0) + 1
+        numbers.append(known.setdefault(shape.same or n, new))
     return numbers
 
 def _check_image(image, sheet):
@@ -624,6 +640,8 @@ class LabelReport:
     classes: dict = field(default_factory=dict)  # `{类名: 编号}`；按物体导入是空的
     strays: list = field(default_factory=list)  # 名字不是图像的.roi，画在旁边那一张上
     left: dict = field(default_factory=dict)  # QuPath外面各层的几个没有收，`{层: 个数}`
+    alone: int = 0  # 其中几个里面没有别的物体
+    elsewhere: list = field(default_factory=list)  # 标注写的文件夹里没有，照名字找到的图像
 
     def __str__(self):
         lines = [f"{self.out}：{self.images}张图像，{self.shapes}个形状"]
@@ -633,7 +651,11 @@ class LabelReport:
         stray = "、".join(file.name for file in self.strays[:3])
         outer = "、".join(f"{number}个{layer}" for layer, number in self.left.items())
         notes = [
-            (self.left, f"{outer}没有导入：它们圈着更小的物体；要它们，在QuPath里只导出它们"),
+            (self.left, f"{outer}没有导入：只收最里一层的；要它们，在QuPath里只导出它们"),
+            (self.alone, f"其中{self.alone}个里面什么也没有：若是补画的细胞，在QuPath里变成"
+             "detection，再导出"),
+            (self.elsewhere, f"{len(self.elsewhere)}张图像不在标注写的文件夹里，照名字找到的，如"
+             f"{'、'.join(map(str, self.elsewhere[:3]))}"),
             (self.strays, f"{len(self.strays)}个.roi没有同名的图像，画在旁边那一张上，如{stray}"),
             (self.overlaps, f"{self.overlaps}个形状压住了先画的，后画的在上"),
             (self.hidden, f"{self.hidden}个整个被盖住，掩码里没有它"),
@@ -687,10 +709,12 @@ def import_labels(
     source, out = (Path(os.path.abspath(path)) for path in (source, out))
     if kind not in ("instances", "classes"):
         raise fault(ValueError, f"kind没有{kind!r}这一种", "可选instances、classes")
+    if kind == "instances" and (names or background):
+        raise fault(ValueError, "给了类名，kind却是instances", "写kind=\"classes\"")
     if out.exists():
         raise fault(FileExistsError, f"{out}已经存在", "换一个文件夹，或先删掉它")
     folder, files, images, skipped = _look(source)
-    sheets, left = _innermost([sheet for file in files for sheet in _read_sheets(file)])
+    sheets, left, alone = _innermost([sheet for file in files for sheet in _read_sheets(file)])
     pairs = _match(sheets, images)
     classes = _class_numbers(pairs, names, background) if kind == "classes" else {}
     places, totals = _places(pairs, folder), Counter()
@@ -705,12 +729,13 @@ def import_labels(
             shutil.copyfile(image, picture)
             tifffile.imwrite(target, mask, compression="zlib")
             totals += counts
-            totals["shapes"] += len(sheet.shapes)
+            totals["shapes"] += len({shape.same or n for n, shape in enumerate(sheet.shapes)})
             totals["empty"] += not sheet.shapes
         if classes:
             (partial / "classes.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
     every = source.is_dir() or any(sheet.many for sheet in sheets)  # 说的是许多图像
     unlabelled = [file for file in images if file not in pairs] if every else []
     strays = [sheet.file for sheet in sheets if _is_stray(sheet.file, images)]
-    return LabelReport(out, len(pairs), unlabelled=unlabelled, skipped=skipped,
-                       classes=classes, strays=strays, left=left, **totals)
+    elsewhere = [image for image, sheet in pairs.items() if _moved(sheet, image)]
+    return LabelReport(out, len(pairs), unlabelled=unlabelled, skipped=skipped, classes=classes,
+                       strays=strays, left=left, alone=alone, elsewhere=elsewhere, **totals)

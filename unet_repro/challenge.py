@@ -9,7 +9,7 @@ __all__ = ['match_cells', 'Linker', 'link_frames', 'film_images', 'read_tracks',
 # %% ../nbs/19_challenge.ipynb #629264a3
 #| code-fold: true
 #| code-summary: "导入"
-import contextlib, importlib, io, os, shlex, shutil
+import contextlib, importlib, io, os, re, shlex, shutil
 from itertools import zip_longest
 from pathlib import Path
 import numpy as np
@@ -249,8 +249,8 @@ def _claim_folder(out):
     if out.exists() and not out.is_dir():
         raise fault(FileExistsError, f"{out}是一个文件", "换一个文件夹")
     inside = sorted(file.name for file in out.iterdir()) if out.exists() else []
-    ours = {file.name for file in out.glob("mask*.tif")} | {"res_track.txt", "scores.json"}
-    alien = [name for name in inside if name not in ours]
+    ours = r"mask\d+\.tif|res_track\.txt|scores\.json"
+    alien = [name for name in inside if not re.fullmatch(ours, name)]
     if alien or inside and "res_track.txt" not in inside:
         raise fault(FileExistsError, f"{out}里有别的东西，如{(alien or inside)[0]}，不盖掉",
                     "换一个文件夹，或先删掉它")
@@ -299,8 +299,9 @@ def write_result(
     tracks: list,  # 轨迹的表，每行是编号、起、止、母；各帧写完之后才看
 ) -> Path:  # 就是`out`
     "写一份追踪的结果，先查后换：不合规矩的报`ValueError`，什么也不写"
-    out = Path(out)
-    partial = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.partial")
+    out, images = Path(out), [Path(image) for image in images]
+    real = Path(os.path.realpath(out))  # 是链接，就写进它指着的那里
+    partial = real.with_name(f".{real.name}.{os.getpid()}.partial")
     try:
         _claim_folder(out)
         partial.mkdir(parents=True)
@@ -308,7 +309,7 @@ def write_result(
         lines = [" ".join(map(str, row)) + "\n" for row in np.asarray(tracks, int).tolist()]
         (partial / "res_track.txt").write_text("".join(lines), encoding="utf-8", newline="\n")
         _check_partial(partial, images, out)
-        _swap(partial, out)
+        _swap(partial, real)
     except OSError as e:
         if e.errno is None:
             raise  # 已经说清楚了

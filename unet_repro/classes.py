@@ -10,6 +10,7 @@ __all__ = ['CLASS_COLORS', 'WithClasses', 'check_classes', 'class_shares', 'Clas
 # %% ../nbs/16_classes.ipynb #587e691c
 #| code-fold: true
 #| code-summary: "导入"
+from numbers import Integral
 import numpy as np
 import torch
 from scipy import ndimage
@@ -42,9 +43,9 @@ class WithClasses(nn.Module):
         classes: int,  # 分几类，连背景在内，至少2
     ):
         super().__init__()
-        if not isinstance(classes, int) or classes < 2:
+        if not isinstance(classes, Integral) or classes < 2:
             raise fault(ValueError, f"类别数是{classes!r}", "连背景在内，至少是2", "classes")
-        self.classes = classes
+        self.classes = int(classes)
 
     def forward(self, image, mask):
         "权重和类别都是`(1, H, W)`；负数的像素权重是0；编号太大报`ValueError`"
@@ -122,7 +123,8 @@ class ClassCrossEntropy(nn.Module):
                 raise fault(ValueError, f"class_weight有{len(self.class_weight)}个，"
                             f"网络有{outputs.shape[1]}类", "一类一个，第一个是背景", "classes")
             factor = torch.as_tensor(self.class_weight, dtype=loss.dtype, device=loss.device)
-            weight = weight * factor[classes]
+            weight = weight * factor[classes.clamp(min=0)]
+        weight = weight * (classes >= 0)
         return (loss * weight).sum() / weight.sum().clamp(min=1e-6)
 
 # %% ../nbs/16_classes.ipynb #2674da5f
@@ -276,6 +278,8 @@ def grow_back(
     inside = np.asarray(inside)
     if inside.dtype.kind == "f":
         raise fault(ValueError, f"前景是{inside.dtype}", "概率先与门槛比：概率 > 0.5")
+    if inside.shape != labels.shape:
+        raise fault(ValueError, f"前景是{inside.shape}，编号是{labels.shape}", "两张要一样大")
     if not labels.any():
         return labels
     distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)

@@ -69,6 +69,7 @@ def overlap_table(
     truth: np.ndarray,  # 真相的标签图，同样大小
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # 每一对的真相编号、结果编号、共有的像素数
     "稀疏的列联表：只有出现过的对，先按真相、再按结果的编号排；两边都是背景的不数"
+    pred, truth = _check(pred, truth)
     some = (pred > 0) | (truth > 0)
     truth_ids, i = np.unique(truth[some], return_inverse=True)
     pred_ids, j = np.unique(pred[some], return_inverse=True)
@@ -82,7 +83,7 @@ def match_objects(
     truth: np.ndarray,  # 真相的标签图，同样大小
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # 真相的编号、匹配的结果编号（0是没有）、Jaccard
     "给每个真相物体找盖住它一半以上的结果物体；没有匹配的Jaccard是0"
-    truth_of, pred_of, shared = overlap_table(*_check(pred, truth))
+    truth_of, pred_of, shared = overlap_table(pred, truth)
     ids, i = np.unique(truth_of, return_inverse=True)
     _, j = np.unique(pred_of, return_inverse=True)
     size, pred_size = np.bincount(i, shared)[i], np.bincount(j, shared)[j]
@@ -120,7 +121,7 @@ def label_like_authors(
     border: int = 0,  # 视野四周去掉几个像素；U373、HeLa是50
 ) -> np.ndarray:  # 同样大小，0是背景，细胞的编号不一定连续
     "论文作者2015年公布的追踪脚本的做法；形状或数值不对时报`ValueError`"
-    _check_map(probability)
+    probability = _check_map(probability)
     labels = ndimage.label(probability > 0.5, np.ones((3, 3)))[0]
     small = np.bincount(labels.ravel()) <= 500
     return keep_inside(np.where(small[labels], 0, labels), border)
@@ -140,15 +141,20 @@ def _frames(pred, truth):
         raise fault(ValueError, f"结果有{len(pred)}帧，真相有{len(truth)}帧", "一帧对一帧地给")
     return [(np.asarray(p), np.asarray(t)) for p, t in zip(pred, truth)]
 
+def _unnumbered(labels, other):
+    "只有一个编号，却有几块，各盖住另一张里的一个物体"
+    if len(np.unique(labels[labels > 0])) != 1:
+        return False
+    pieces = match_objects(ndimage.label(labels, np.ones([3] * labels.ndim))[0], other)[1]
+    return len(np.unique(pieces[pieces > 0])) > 1
+
 def _check_numbered(name, labels, other, cure):
-    "布尔的；只有一个编号，却有几块，各盖住另一张里的一个物体：报`ValueError`"
+    "布尔的；没有编号的：报`ValueError`"
     if labels.dtype == bool:
         raise fault(ValueError, f"{name}是布尔的，没有编号", cure)
-    if labels.any() and len(np.unique(labels[labels > 0])) == 1:
-        pieces = match_objects(ndimage.label(labels, np.ones([3] * labels.ndim))[0], other)[1]
-        if len(np.unique(pieces[pieces > 0])) > 1:
-            raise fault(ValueError, f"{name}只有编号{labels.max()}，却有几块，"
-                        "各盖住另一张里的一个物体", cure)
+    if _unnumbered(labels, other):
+        raise fault(ValueError, f"{name}只有编号{labels.max()}，却有几块，"
+                    "各盖住另一张里的一个物体", cure)
 
 def _check_objects(pred, truth):
     "一帧的两张标签图；结果没有编号，只分前景与背景，就报`ValueError`"
@@ -301,7 +307,8 @@ def score_frames(
     radius: int = 40,  # 离漏标的标记不到几个像素的，IoU和Dice不看
 ) -> dict:  # `SEG`、`DET`、`iou`、`dice`，各种计数，以及逐帧的`frames`
     "给许多帧打分，文件怎么放都行；帧数不等、大小不同报`ValueError`"
-    names, frames, ids, pieces, absent = list(names), [], set(), 0, object()
+    names, frames, absent = list(names), [], object()
+    ids, pieces, single, doubtful = set(), 0, True, []
     markers = repeat(None, len(names)) if markers is None else markers
     for row in zip_longest(names, labels, truths, markers, fillvalue=absent):
         if any(item is absent for item in row):
@@ -312,15 +319,23 @@ def score_frames(
             frames.append(dict(frame=name) | _score_frame(pred, truth, marker, border, radius))
         except ValueError as e:
             raise fault(ValueError, f"{name}：{e.problem}", e.cure, e.entry) from e
+        if marker is not None and _unnumbered(np.asarray(marker), np.asarray(pred)):
+            raise fault(ValueError, f"{name}的标记只有一个编号，却有几块，各盖住结果里的一个物体",
+                        "标记要一个细胞一个编号")
         if truth is not None:
-            ids.update(np.unique(truth[truth > 0]).tolist())
+            found = set(np.unique(truth[truth > 0]).tolist())
+            ids, single = ids | found, single and len(found) < 2
             pieces = max(pieces, ndimage.label(truth, np.ones((3, 3)))[1])
+            doubtful += [str(name)] * _unnumbered(np.asarray(truth), np.asarray(pred))
     if not frames:
         raise fault(ValueError, "一帧也没有", "至少给一帧")
-    if len(ids) == 1 and pieces > 1:
-        print(f"注意：真相只有编号{ids.pop()}，却有几块，当作只有前景与背景，没有SEG；"
-              "若是实例掩码，去掉碎块，或给每个细胞一个编号")
+    if pieces > 1 and (len(ids) == 1 or single and ids <= {1, 255}):
+        print(f"注意：真相只有编号{'、'.join(map(str, sorted(ids)))}，却有几块，"
+              "当作只有前景与背景，没有SEG；若是实例掩码，去掉碎块，或给每个细胞一个编号")
         frames = [frame | dict(SEG=None, jaccard={}) for frame in frames]
+    elif doubtful:
+        print(f"注意：有{len(doubtful)}帧的真相只有一个编号，却有几块，各盖住结果里的一个物体，如"
+              f"{doubtful[0]}：若是没有编号的，SEG偏低，给每个细胞一个编号")
     return _total(frames) | dict(border=border, frames=frames)
 
 # %% ../nbs/06_evaluate.ipynb #843b5e08

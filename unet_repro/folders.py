@@ -12,6 +12,7 @@ __all__ = ['BORDER_NAMES', 'Reading', 'border_classes', 'read_labels', 'OwnFrame
 import hashlib, random, re
 from collections import Counter
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 import numpy as np
 from scipy import ndimage
@@ -40,8 +41,9 @@ class Reading:
         object.__setattr__(self, "colours", tuple(map(_colour, colours)))
         if self.kind not in _KINDS:
             raise fault(ValueError, f"没有{self.kind!r}这种读法", f"从{'、'.join(_KINDS)}里选一种")
-        if type(self.classes) is not int or self.classes < 0 or self.classes == 1:
+        if not isinstance(self.classes, Integral) or self.classes < 0 or self.classes == 1:
             raise fault(ValueError, f"classes={self.classes!r}不对", "写连背景在内的类数，至少2")
+        object.__setattr__(self, "classes", int(self.classes))
         if len(set(self.colours)) < len(self.colours):
             raise fault(ValueError, f"颜色{_names(self.colours)}里有重复的", "一类写一种颜色")
         if self.values:  # 补全了的
@@ -98,6 +100,8 @@ def _pixels(path, page, colour=False):
         pixels = pixels[..., 0]
     if not colour:
         return pixels, None
+    if pixels.dtype == bool:
+        pixels = pixels * np.uint8(255)
     return pixels.astype(np.int32) * 0x010101 if pixels.ndim == 2 else _packed(pixels), None
 
 def _packed(colours):
@@ -154,6 +158,19 @@ def _unsure(reading, shades):
     inverted = darkest[0] > min(numbers) and darkest[1] in _GREYS
     return inverted or len(shades) > 1 and len(pairs) > len(colours)
 
+def _check_two(counts, masks):
+    "有的用1、有的用255当前景：读成编号，每张只有一个细胞，报`ValueError`"
+    if sorted(counts) not in ([0, 1, 255], [0, 1, 65535], [0, 255, 65535]):
+        return
+    tops = {}
+    for path, page in masks:
+        found = np.unique(_pixels(path, page)[0])
+        if len(found) > 2:
+            return
+        tops.setdefault(found[-1], at_page(path, page))
+    said = [f"{where}里的前景是{top}" for top, where in tops.items() if top]
+    raise fault(ValueError, "，".join(said), "统一成0和255；真是编号，写kind=\"ids\"", "mask255")
+
 def _settle_two(reading, values):
     "两种值，暗的在前；没有写明binary，就不按亮暗分"
     kind = "border" if reading.kind == "border" else "binary"
@@ -205,6 +222,7 @@ def _settle(reading, masks):
         raise fault(ValueError, f"掩码里有{len(values)}种值，说不出颠倒过来是什么",
                     "颠倒只对两种值的掩码：深浅不一的写kind=\"binary\"；编号的背景要是0，改掩码")
     if reading.kind in ("auto", "border"):
+        _check_two(counts, masks)
         _check_grey(counts, values, where, masks)
         _check_black(counts, shades)
     if reading.kind == "border":
@@ -488,6 +506,8 @@ def split_frames(
     "整组地划分；只有一组，就把编号最后的一段留作测试，中间空几帧"
     if not 0 < share < 1:
         raise fault(ValueError, f"测试的份额是{share}", "写0和1之间的数，如0.2")
+    if not frames:
+        raise fault(ValueError, "一帧也没有", "先用find_own、find_frames找", "own")
     sizes = Counter(frame.group for frame in frames)
     if len(sizes) > 1:
         chosen = _pick_groups(sizes, share * len(frames), seed)

@@ -433,13 +433,16 @@ def _frame(rows, cols):
 
 # %% ../nbs/05_predict.ipynb #4588ed39
 def _check_map(probability):
-    "概率图要是二维的，在[0, 1]里；硬盘上的大图像只看形状"
+    "概率图要是二维的，在[0, 1]里；硬盘上的大图像只看形状。张量变成数组"
+    if isinstance(probability, torch.Tensor):
+        probability = probability.detach().cpu().numpy()
     if probability.ndim != 2:
         raise fault(ValueError, f"概率图的形状是{probability.shape}，要(H, W)",
                     "多类的概率先过foreground，或取出一类，如probability[1]")
     on_disk = not isinstance(probability, np.ndarray)
     if not (on_disk or ((probability >= 0) & (probability <= 1)).all()):
         raise fault(ValueError, "概率要在[0, 1]里，没有NaN", "logits先过sigmoid")
+    return probability
 
 def label_instances(
     probability: np.ndarray,  # `(H, W)`，前景的概率，在[0, 1]里；可以是`DiskArray`
@@ -450,9 +453,11 @@ def label_instances(
 ) -> np.ndarray:  # `(H, W)` int32，0是背景，1、2、3……是细胞，由上到下编号
     "由概率图分出一个个细胞：过门槛、连通域、分水岭；形状或数值不对时报`ValueError`"
     _check_choices(threshold, min_size, neck)
-    if isinstance(probability, torch.Tensor):
-        probability = probability.detach().cpu().numpy()
-    _check_map(probability)
+    unknown = strips.keys() - {"out", "strip"}
+    if unknown:
+        raise fault(TypeError, f"label_instances没有参数{'、'.join(sorted(unknown))}",
+                    "可写threshold、min_size、neck；硬盘上的大图像还有out、strip")
+    probability = _check_map(probability)
     if 0 in probability.shape:
         return np.zeros(probability.shape, np.int32)
     if strips or not isinstance(probability, np.ndarray):

@@ -166,9 +166,9 @@ def make_synthetic(
     taken = fault(FileExistsError, f"{folder}已经存在", "换一个文件夹，或先删掉它")
     if folder.exists():
         raise taken
-    if frames < 2 or min(size) < 128:
+    if frames < 2 or np.shape(size) != (2,) or min(size) < 128:
         raise fault(ValueError, f"至少要2帧、每边128像素，得到的是{frames}帧、{size}",
-                    "增加帧数或边长")
+                    "增加帧数或边长；size写(高, 宽)")
     with _workshop(folder, "making") as place:
         if folder.exists():  # 等锁的时候，别的进程写好了
             raise taken
@@ -335,6 +335,9 @@ def show_images(
 ):  # 画好的`Figure`
     "把几张图像并排画出来"
     import matplotlib.pyplot as plt
+    if not len(images) or titles and len(titles) != len(images):
+        raise fault(ValueError, f"有{len(images)}张图，{len(titles or [])}个标题",
+                    "至少一张图；标题一张一个，或不写")
     images = [i.movedim(0, -1) if torch.is_tensor(i) and i.ndim == 3 else i for i in images]
     images = [np.asarray(image) for image in images]
     ncols, (h, w, *_) = min(ncols, len(images)), images[0].shape

@@ -24,7 +24,7 @@ class Step:
     command: list  # tools/ 里的命令
     live: bool = False   # 边跑边显示
     needs: str = ''      # 先要通过的命令，例如 docs.py
-    code: int | None = None  # 退出码；没做是 None
+    code: int = 1        # 退出码；没做完是 1
     ran: int = 0         # 跑了几个单元格
     failed: int = 0      # 几个没通过
 
@@ -83,7 +83,7 @@ def run(step, title):
     tool, *args = map(str, step.command)
     process = subprocess.Popen(
         [sys.executable, str(ROOT/'tools'/tool), *args], cwd=ROOT, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, encoding='utf-8')
+        stderr=subprocess.STDOUT, text=True, encoding='utf-8', errors='replace')
     for line in process.stdout:
         found = re.search(r'跑了 (\d+) 个单元格，(\d+) 个没通过', line)
         if found:
@@ -92,8 +92,6 @@ def run(step, title):
         if step.live:
             say(said.pop())
     step.code = process.wait()
-    if step.code:
-        step.failed = max(step.failed, 1)
     say(''.join(said))
 
 
@@ -101,9 +99,11 @@ def lane(steps, titles, passed):
     "一条道：依次做；前面的没通过，靠它的不做"
     for step in steps:
         if not (ROOT/'tools'/step.command[0]).exists():
+            step.code = 0
             continue
         if step.needs and step.needs not in passed:
             say(f'{titles[id(step)]}\n  没做：{step.needs} 没通过\n')
+            step.code = 0
             continue
         run(step, titles[id(step)])
         if step.code == 0:
@@ -125,6 +125,7 @@ def main(number=None):
         thread.join()
     bad = [step for step in steps if step.code]
     for step in bad:
+        step.failed = max(step.failed, 1)
         print(f'没通过：{step.what}\n怎么办：{step.cure}')
     ran = sum(step.ran for step in steps)
     failed = sum(step.failed for step in steps)

@@ -10,9 +10,10 @@ __all__ = ['one_sentence', 'plain_errors', 'Source', 'unet_data', 'unet_doctor',
 #| code-fold: true
 #| code-summary: "导入"
 import contextlib, csv, errno, functools, glob, hashlib, inspect, io, json, math, numbers, os
-import re, sys, tempfile
+import re, shlex, sys, tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 import numpy as np
@@ -28,7 +29,7 @@ from .classes import class_iou, class_map, confusion_matrix, evaluate_classes
 from .classes import visualize_classes
 from .data import SegmentationDataset, _numbered, find_data, find_frames, read_image
 from .doctor import _alike, check_dataset, diagnose, suspect_masks
-from .engine import train_run, training_lock
+from .engine import is_taken, train_run, training_lock
 from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
 from .evaluate import scores_text
 from .export import _weights_hash, export_model, export_package, model_card
@@ -70,6 +71,10 @@ def _check_value(name, value, kind, default):
             choices = "、".join(get_args(kind))
             raise fault(ValueError, f"{name}没有{value!r}这一种", f"可选{choices}")
         return str(value)
+    texts = value if isinstance(value, (list, tuple)) else [value]
+    if kind in (str, list[str]) and not all(str(text).strip() for text in texts):
+        raise fault(ValueError, f"{name}是空的",
+                    "写上，或去掉它；用了环境变量的，看它有没有值")
     if kind not in _KINDS:
         return value
     words, types = _KINDS[kind]
@@ -126,18 +131,29 @@ def _parse(words, docs, positional):
     return given
 
 # %% ../nbs/07_cli.ipynb #5ecab91c
+def _choices(doc):
+    "可选的几种"
+    return f"：{'|'.join(get_args(doc.anno))}" if get_origin(doc.anno) is Literal else ""
+
+def _at_home(value):
+    "`--out=~/结果`里的~，有的shell不展开"
+    return os.path.expanduser(value) if str(value).startswith("~/") else value
+
 def _usage(function, docs, positional):
     "`--help`印出的话"
     lines = [" ".join([f"用法：{function.__name__}", "[选项]", *positional]), "", function.__doc__]
     if positional:
-        lines += ["", "参数：", *(f"  {name:<30}{docs[name].docment}" for name in positional)]
+        lines += ["", "参数："]
+        for name in positional:
+            lines.append(f"  {name:<30}{docs[name].docment}{_choices(docs[name])}")
     lines += ["", "选项：", f"  {'--help':<30}显示这段说明"]
     for name, doc in docs.items():
         if name not in positional:
             value = {bool: "", int: " N", float: " X"}.get(doc.anno, " …")
             if get_origin(doc.anno) is Literal:
                 value = f" {'|'.join(get_args(doc.anno))}"
-            default = "" if doc.default in (None, False) else f"（缺省{doc.default}）"
+            unset = doc.default is None or doc.default is False
+            default = "" if unset else f"（缺省{doc.default}）"
             lines.append(f"  {f'--{name}{value}':<30}{doc.docment}{default}")
     return "\n".join(lines)
 
@@ -148,7 +164,7 @@ def _from_command_line(function, docs, positional):
         sys.exit()
     try:
         given = _parse(sys.argv[1:], docs, positional)
-        return {name: _check_value(name, value, docs[name].anno, docs[name].default)
+        return {name: _check_value(name, _at_home(value), docs[name].anno, docs[name].default)
                 for name, value in given.items()}
     except ValueError as error:
         print(f"{function.__name__}：{error}", file=sys.stderr)
@@ -497,22 +513,31 @@ def _keep_start(arguments):
             raise fault(ValueError, f"--start {arguments.start}在--out里面，练完会被盖掉",
                         "用--out换一个文件夹")
 
-def _digest(frames):
-    "图像和掩码的指纹：搬了家的数据，看它是不是原来那一套"
-    digest = hashlib.sha256()
-    files = (file for frame in frames for file in (frame.image, frame.mask))
-    for file in dict.fromkeys(files):  # 堆栈只看一次
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+def _digest(frames, recipe):
+    "图像和掩码的指纹，看TRA标记的配方再加标记的：搬了家的数据，看它是不是原来那一套"
+    parts = [[frame.image, frame.mask] for frame in frames]
+    marks = [[frame.marks] for frame in frames if frame.marks and RECIPES[recipe].radius]
+    found = []
+    for files in (parts, marks) if marks else (parts,):
+        digest = hashlib.sha256()
+        for file in dict.fromkeys(chain.from_iterable(files)):  # 堆栈只看一次
+            digest.update(file.read_bytes())
+        found.append(digest.hexdigest()[:16])
+    return "-".join(found)
+
+def _same_digest(before, now):
+    "早先的指纹没有TRA标记那一段"
+    return before == now if "-" in before else before == now.partition("-")[0]
 
 def _save_arguments(arguments, folders, dataset, digest, state):
     "开练之前，主进程记下参数；那里已有一次训练，或不是原来的数据，就报错"
     out = Path(arguments.out)
-    if not arguments.resume and ((out / "history.csv").exists() or any(out.glob("state-*"))):
+    if not arguments.resume and is_taken(out):
         raise fault(FileExistsError, f"{out}里已有一次训练的结果",
-                    f"换一个--out，或先删掉它；被打断的用--resume {out}接着练")
-    found = _digest(dataset.frames)
-    if digest and digest != found:
+                    "换一个--out，或先删掉它；被打断的用"
+                    f"--resume {shlex.quote(str(out))}接着练")
+    found = _digest(dataset.frames, arguments.recipe)
+    if digest and not _same_digest(digest, found):
         raise fault(ValueError, f"{folders[0]}与{out}练的不是同一套数据",
                     "用--data（或--images、--masks）指出原来的那一套")
     if not arguments.images:
@@ -624,8 +649,8 @@ def _check_order(model, old, names):
                     "次序要一样：--classes照原来的次序写，掩码的颜色或编号也照它", "classes")
 
 def _find_model(model):
-    "模型文件夹；Hub上的先取下来"
-    return _last_of(_local(model, {}))
+    "模型文件夹，链接、“.”都换成真的路径；Hub上的先取下来"
+    return _last_of(_local(model, {})).resolve()
 
 def _last_of(folder):
     "给的是训练写出的文件夹，就是里面的last"
@@ -722,13 +747,17 @@ def _warn_masks(dataset, part, side):
         raise fault(ValueError, problem.problem, problem.cure, problem.entry)
     return note
 
+def _go_on(arguments):
+    "按了Ctrl+C，怎样接着练"
+    return f"接着练：unet_train --resume {shlex.quote(str(arguments.out))}"
+
 def _train(arguments, parts):
     "训练，返回历史；按了Ctrl+C，说出接着练的命令"
     if arguments.low_memory:
         checkpoint_activations(parts["model"])
     else:
         keep_memory()
-    with plain_errors(f"接着练：unet_train --resume {arguments.out}"):
+    with plain_errors(_go_on(arguments)):
         return train_run(
             **parts, num_epochs=arguments.epochs, decay=arguments.decay, out=Path(arguments.out),
             resume=bool(arguments.resume), precision=arguments.precision,
@@ -753,7 +782,7 @@ def _write_run(arguments, parts, history, folder):
         del saved[name]
     metrics = dict(iou=last["iou"], dice=last["dice"], loss=last["test_loss"],
                    weights=_weights_hash(model),
-                   data=folder.name.removesuffix("_train"), **saved,
+                   data=Path(os.path.abspath(folder)).name.removesuffix("_train"), **saved,
                    seconds=sum(row["seconds"] for row in history),
                    train_frames=len(parts["train_dataloader"].dataset), test_frames=len(test),
                    history=history) | model.about | provenance()
@@ -786,6 +815,8 @@ def _note_spacing(model, paths):
 @_command(arguments=Training)
 def unet_train(**given):
     "训练U-Net，在留出的帧上测试"
+    if (given.get("classes") or "").endswith(".txt"):  # 记下的是类名，不是哪个文件
+        given["classes"] = "\n".join(_class_names(given["classes"]))
     arguments, digest = _resumed(given) if given.get("resume") else (Training(**given), None)
     if arguments.start and "width" in given and not digest:
         raise fault(ValueError, "从模型起步，宽度照模型的", "去掉--width，或去掉--start从头练")
@@ -809,7 +840,8 @@ def unet_train(**given):
         state.wait_for_everyone()
         state.destroy_process_group()
         if state.is_main_process:
-            _write_run(arguments, parts, history, folders[0])
+            with plain_errors(_go_on(arguments)):
+                _write_run(arguments, parts, history, folders[0])
 
 
 # %% ../nbs/07_cli.ipynb #560c9363
@@ -820,7 +852,8 @@ def _places(frames):
 def _split_again(trained, digest, about):
     """那次训练的`(全部的帧, 训练的, 留出的, 文件夹, 数据没有改动)`；数据不在了报错"""
     found, (train, test), folders = _training_data(_still_there(trained), about=about)
-    same = not (trained.test and digest) or digest == _digest(found)  # 添了帧，留出的就不同了
+    same = (not (trained.test and digest)
+            or _same_digest(digest, _digest(found, trained.recipe)))  # 添了帧，留出的就不同了
     return found, [found[i] for i in train], [found[i] for i in test], folders, same
 
 def _held_out(model, source, test_seq, about):
@@ -848,14 +881,15 @@ def _held_out(model, source, test_seq, about):
         frames = [frame for frame in found if test_seq in (None, frame.group)]
     else:
         frames, test_seq = held, trained.test_seq
-    lost = trained and train is None or not same
+    lost = train is None or not same
     seen = None if lost else len(identical(train or [], frames))
     return frames, folders, test_seq, seen, same and _places(frames) == _places(held)
 
 def _say_seen(count):
     "评的帧里有没有练过的"
     if count is None:
-        print("注意：练的数据不在了，或改动过，不知道这些帧练过没有；若练过，分数偏高")
+        print("注意：不知道这些帧练过没有（没有训练的记录，练的数据不在了，或改动过）；"
+              "若练过，分数偏高")
     elif count:
         print(f"注意：其中{count}帧是这个模型练过的，分数偏高")
 
@@ -1178,7 +1212,7 @@ def _made(stem, out):
 
 def _is_done(file, out, maker):
     "这张图像是不是已由同一个模型、同样的选项做过；那里是别人的结果就报`ValueError`"
-    label, made = _made(file.stem, out)
+    made = _made(file.stem, out)[1]
     there = _results(file.stem, out)
     if not there:
         return False
@@ -1187,7 +1221,10 @@ def _is_done(file, out, maker):
     if made.get("content") != content and made.get("source") != source:
         owner = made.get("source", "不知道哪一张图像")
         raise fault(ValueError, f"{there[0]}是{owner}的结果，不盖掉", "换一个--out，或先删掉它")
-    return label.exists() and made.get("content") == content and made.get("maker") == maker
+    needed = ["label.tif", "overlay.png", "cells.csv"]
+    needed += ["rois.zip"] * maker["rois"] + ["probability.tif"] * maker["write_probability"]
+    whole = all((out / f"{file.stem}_{end}").exists() for end in needed)
+    return whole and made.get("content") == content and made.get("maker") == maker
 
 _RESULTS = ("label.tif", "overlay.png", "cells.csv", "rois.zip", "probability.tif",
             "class.tif", "class.png")
@@ -1366,7 +1403,7 @@ def _films(film):
 def _seen(model, films, about):
     "各段录像里有几帧是模型练过的；练的数据不在了、改动过，是`None`"
     if not (model.parent / "args.json").is_file():
-        return [0] * len(films)
+        return [None] * len(films)
     with contextlib.suppress(OSError, ValueError):
         _, train, _, _, same = _split_again(*_read_arguments(model.parent), about)
         if same:
@@ -1449,8 +1486,9 @@ def unet_track(
             print(f"注意：{res}里已有的追踪结果会被换掉；想留着，按Ctrl+C，用--out换一个文件夹")
         write_result(res, files, labels, linker.tracks)
         print(f"{films[seq]}：{len(files)}帧，{len(linker.tracks)}条轨迹，写在{res}")
-        _say_seen(seen[seq])
         truth = films[seq].with_name(f"{seq}_GT")
+        if seen[seq] or truth.is_dir():
+            _say_seen(seen[seq])
         if _has_ids(folder, films[seq], network.about):
             scores[seq] = _score_film(res, truth, border)
         elif truth.is_dir():
@@ -1463,6 +1501,8 @@ def unet_track(
     known = {seq: score for seq, score in scores.items() if score}
     if known:
         _write_json(known | provenance(), out / "scores.json")
+    else:
+        (out / "scores.json").unlink(missing_ok=True)  # 从前的结果的
 
 # %% ../nbs/07_cli.ipynb #0a7a0032
 @_command("model")

@@ -9,7 +9,7 @@ __all__ = ['ENTRIES', 'fault', 'reason', 'replacing', 'provenance', 'open_tiff',
 # %% ../nbs/15_files.ipynb #b2618c4e
 #| code-fold: true
 #| code-summary: "导入"
-import contextlib, errno, importlib, json, logging, os, platform, re
+import contextlib, errno, importlib, json, logging, os, platform, re, shlex
 import subprocess, sys, warnings, zipfile, zlib
 from importlib.metadata import version
 from pathlib import Path
@@ -118,7 +118,7 @@ def provenance() -> dict:  # `command`、`commit`、`versions`、`machine`
     "这次运行的来历"
     packages = ("torch", "torchvision", "accelerate", "numpy")
     return dict(
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         commit=_commit(),
         versions={"unet_repro": unet_repro.__version__,
                   **{name: version(name) for name in packages},

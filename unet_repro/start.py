@@ -24,6 +24,7 @@ def start(
         usual = signal.getsignal(signal.SIGINT)
         if usual is signal.default_int_handler:
             signal.signal(signal.SIGINT, _stop)
+        sys.argv[0] = name  # 命令改了名、是链接，也照命令行读参数
         from unet_repro import cli
         if hasattr(sys.stdout, "reconfigure"):  # 写不出的字写成?，如Windows上写进文件的µ
             sys.stdout.reconfigure(errors="replace")

@@ -30,8 +30,8 @@ from .classes import visualize_classes
 from .data import SegmentationDataset, _numbered, find_data, find_frames, read_image
 from .doctor import _alike, check_dataset, diagnose, suspect_masks
 from .engine import is_taken, train_run, training_lock
-from .evaluate import field_of_interest, fit_cutting, score_folder, score_frames
-from .evaluate import scores_text
+from .evaluate import field_of_interest, fit_cutting, labels_rand_error
+from .evaluate import score_folder, score_frames, scores_text
 from .export import _weights_hash, export_model, export_package, model_card
 from .files import fault, image_pixels, provenance, read_mask, read_spacing
 from .files import reason, replacing, shared_spacing
@@ -1065,9 +1065,13 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     else:
         found, truths, called = _predict_frames(network, frames, res, cuts, keep)
         scores = score_frames(found, truths, called, marks, border)
+        if scores["SEG"] is None and scores["iou"] is not None:  # 没有编号：看分块
+            scores["rand_error"] = labels_rand_error(found, truths)
     if not names:
         print(_cuts_text(cuts))
         print(scores_text(scores))
+    if "rand_error" in scores:
+        print(f"真相没有编号，连着的算一块：Rand错误 {scores['rand_error']:.4f}（06章）")
     about = dict(model=model.name, weights=weights, held_out=held and not picked)
     _write_json(scores | cuts | about | provenance(), res / "scores.json")
     try:
@@ -1148,11 +1152,23 @@ def _expand(path):
         return images, left
     return [file for file in images if file not in masks], left + sorted(masks)
 
+def _by_name(path):
+    "数据集的名字，或它里面的文件夹，如DIC-C2DH-HeLa/01：换成真的路径"
+    path = Path(path)
+    if not path.parts or path.is_absolute() or os.path.lexists(path.parts[0]):
+        return path
+    with contextlib.suppress(OSError, ValueError):
+        return find_data(path.parts[0], synthesize=False).joinpath(*path.parts[1:])
+    return path
+
 def _find_images(paths, out):
     "`(全部图像, 没有用上的)`；没有图像报`FileNotFoundError`，重名或结果会混进去报`ValueError`"
     files, left = {}, []
-    for path in map(Path, paths):
+    for path in map(_by_name, paths):
         found, others = _expand(path)
+        if not found and path.is_dir():  # 一套数据
+            with contextlib.suppress(OSError, ValueError):
+                found, others = sorted({frame.image for frame in find_frames(path)}), []
         left += [file for file in others if not file.resolve().is_relative_to(out.resolve())]
         if not found and others and not any(map(Path.is_dir, others)):
             raise fault(FileNotFoundError, f"{others[0]}读不了：这里读TIFF、PNG、JPEG、BMP",
@@ -1314,7 +1330,7 @@ def _counted(bar, file, name):
 @_command("model", "images", again="再运行同一条命令，做好的跳过，接着往下做")
 def unet_predict(
     model: str,  # 模型文件夹，如runs/train/last
-    images: list[str],  # 图像：文件、文件夹或通配符，可以写几个
+    images: list[str],  # 图像：文件、文件夹、通配符或数据集的名字，可以写几个
     out: str = "runs/predict",  # 结果写到哪个文件夹；cells.csv里area_um2是µm²，别的长度是像素
     memory: int = None,  # 一块至多用多少MB；不写就看空闲内存
     average: bool = False,  # 是否平均8种翻转与旋转，慢8倍

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['NECKS', 'THRESHOLDS', 'iou', 'dice', 'overlap_table', 'match_objects', 'field_of_interest', 'keep_inside',
            'label_like_authors', 'seg_measure', 'count_errors', 'det_measure', 'valid_pixels', 'score_frames',
-           'score_folder', 'scores_text', 'show_scores', 'fit_cutting', 'pixel_error', 'rand_error', 'rand_info']
+           'score_folder', 'scores_text', 'show_scores', 'fit_cutting', 'pixel_error', 'rand_error',
+           'labels_rand_error', 'rand_info']
 
 # %% ../nbs/06_evaluate.ipynb #88662839
 #| code-fold: true
@@ -526,6 +527,13 @@ def _f_score(both, found, real):
     "两边都有的，除以两边的平均；两边都没有是1"
     return 2 * both / (found + real) if found + real else 1.0
 
+def _rand_f(pairs):
+    "各张`(编号图, 内部)`的像素对合起来的F"
+    together = np.zeros(3)
+    for labels, inside in pairs:
+        together += [(n * (n - 1)).sum() for n in _overlaps(labels, inside)]
+    return float(_f_score(*together))
+
 def rand_error(
     probability: np.ndarray | list,  # 内部的概率，`(H, W)`或`(N, H, W)`
     truth: np.ndarray | list,  # 同样大小：0是膜，255是内部，或布尔
@@ -533,12 +541,16 @@ def rand_error(
     "Rand错误：1减去同块像素对的最好的F，膜不削薄"
     pairs, scores = _sections(probability, truth), []
     for t in THRESHOLDS:
-        together = np.zeros(3)
-        for p, inside in pairs:
-            tables = _overlaps(ndimage.label(p > t)[0], inside)
-            together += [(n * (n - 1)).sum() for n in tables]
-        scores.append(_f_score(*together))
-    return float(1 - max(scores))
+        scores.append(_rand_f((ndimage.label(p > t)[0], inside) for p, inside in pairs))
+    return 1 - max(scores)
+
+def labels_rand_error(
+    labels: list,  # 分好的编号图`(H, W)`，一张一项，如`label_instances`的
+    truth: list,  # 同样大小：大于0是内部
+) -> float:  # 0最好
+    "分好了块的Rand错误：不用在测试上挑门槛"
+    pairs = [_check(*pair) for pair in _frames(labels, truth)]
+    return 1 - _rand_f((found, inside > 0) for found, inside in pairs)
 
 # %% ../nbs/06_evaluate.ipynb #e06f0009
 def _thin(inside):

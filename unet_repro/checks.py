@@ -166,10 +166,12 @@ def check_input(
     dtype: torch.dtype,  # 网络权重的类型
 ) -> None:
     "不是一批浮点的图像、通道数不对，报`ValueError`"
-    if not torch.is_tensor(x) or x.ndim != 4:
-        shape = tuple(x.shape) if hasattr(x, "shape") else type(x).__name__
-        raise fault(ValueError, f"要(N, {channels}, H, W)的张量，得到{shape}",
-                    "一张图像写成image[None]；数据集先装进DataLoader", "channels")
+    if not torch.is_tensor(x):
+        raise fault(ValueError, f"要(N, {channels}, H, W)的张量，得到{type(x).__name__}",
+                    "数组先torch.from_numpy；数据集先装进DataLoader", "channels")
+    if x.ndim != 4:
+        raise fault(ValueError, f"要(N, {channels}, H, W)的张量，得到{tuple(x.shape)}",
+                    "一张图像写成image[None]", "channels")
     if x.shape[1] != channels:
         raise fault(ValueError, f"要(N, {channels}, H, W)的输入，得到{tuple(x.shape)}",
                     "图像有几个通道，就用UNet(in_channels=几)", "channels")

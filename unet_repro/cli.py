@@ -10,7 +10,7 @@ __all__ = ['one_sentence', 'plain_errors', 'Source', 'unet_data', 'unet_doctor',
 #| code-fold: true
 #| code-summary: "导入"
 import contextlib, csv, errno, functools, glob, hashlib, inspect, io, json, math, numbers, os
-import re, shlex, sys, tempfile
+import re, sys, tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
@@ -33,8 +33,8 @@ from .engine import is_taken, train_run, training_lock
 from .evaluate import field_of_interest, fit_cutting, labels_rand_error
 from .evaluate import score_folder, score_frames, scores_text
 from .export import _weights_hash, export_model, export_package, model_card
-from .files import fault, image_pixels, provenance, read_mask, read_spacing
-from .files import reason, replacing, shared_spacing
+from .files import command_line, fault, image_pixels, provenance, read_mask
+from .files import read_spacing, reason, replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
 from .folders import identical, read_as, split_frames, unpaired
 from .hub import _local
@@ -210,7 +210,9 @@ def one_sentence(error: BaseException) -> str | None:
     alien = type(error) is RuntimeError or type(error).__name__ == "SafetensorError"
     if (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or number == errno.ENOMEM
             or alien and any(words in text for words in _MEMORY)):
-        return str(fault(MemoryError, "内存不够", "训练减小--width或加--low_memory，"
+        graphics = isinstance(error, torch.OutOfMemoryError) or "CUDA" in text
+        which = "显存" if graphics else "内存"
+        return str(fault(MemoryError, f"{which}不够", "训练减小--width或加--low_memory，"
                          "预测减小--memory", "memory"))
     full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     if number in full or alien and any(words in text for words in _DISK):
@@ -535,7 +537,7 @@ def _save_arguments(arguments, folders, dataset, digest, state):
     if not arguments.resume and is_taken(out):
         raise fault(FileExistsError, f"{out}里已有一次训练的结果",
                     "换一个--out，或先删掉它；被打断的用"
-                    f"--resume {shlex.quote(str(out))}接着练")
+                    f"{command_line(['--resume', str(out)])}接着练")
     found = _digest(dataset.frames, arguments.recipe)
     if digest and not _same_digest(digest, found):
         raise fault(ValueError, f"{folders[0]}与{out}练的不是同一套数据",
@@ -565,6 +567,8 @@ def _read_arguments(run):
         for known in fields(Training):
             if known.name in saved:
                 value = saved[known.name]
+                if value == "" and known.default is None:  # 早先的，空的就是没写
+                    value = None
                 values[known.name] = _check_value(known.name, value, known.type, known.default)
             elif known.name in ("data", "width", "epochs", "seed"):
                 raise ValueError(f"缺少{known.name}")
@@ -594,6 +598,10 @@ def _resumed(given):
         old = getattr(saved, name)
         if old and _last_of(Path(changed[name])).resolve() == _last_of(Path(old)).resolve():
             del changed[name]
+    if "classes" in changed and saved.classes:
+        with contextlib.suppress(OSError, ValueError):  # 早先记的是哪个文件
+            if _class_names(saved.classes) == _class_names(changed["classes"]):
+                del changed["classes"]
     refused = sorted(changed.keys() - {"epochs", "low_memory"})
     if saved.decay and "epochs" in changed:
         refused.append("epochs（余弦按原来的轮数降）")
@@ -649,8 +657,10 @@ def _check_order(model, old, names):
                     "次序要一样：--classes照原来的次序写，掩码的颜色或编号也照它", "classes")
 
 def _find_model(model):
-    "模型文件夹，链接、“.”都换成真的路径；Hub上的先取下来"
-    return _last_of(_local(model, {})).resolve()
+    "模型文件夹，旁边要有训练的记录：没有，就看链接指着的那里；Hub上的先取下来"
+    place = Path(os.path.abspath(_last_of(_local(model, {}))))
+    recorded = any((place.parent / name).exists() for name in ("args.json", "metrics.json"))
+    return place if recorded else place.resolve()
 
 def _last_of(folder):
     "给的是训练写出的文件夹，就是里面的last"
@@ -749,7 +759,7 @@ def _warn_masks(dataset, part, side):
 
 def _go_on(arguments):
     "按了Ctrl+C，怎样接着练"
-    return f"接着练：unet_train --resume {shlex.quote(str(arguments.out))}"
+    return f"接着练：{command_line(['unet_train', '--resume', str(arguments.out)])}"
 
 def _train(arguments, parts):
     "训练，返回历史；按了Ctrl+C，说出接着练的命令"
@@ -1065,13 +1075,14 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     else:
         found, truths, called = _predict_frames(network, frames, res, cuts, keep)
         scores = score_frames(found, truths, called, marks, border)
-        if scores["SEG"] is None and scores["iou"] is not None:  # 没有编号：看分块
-            scores["rand_error"] = labels_rand_error(found, truths)
+        if reading.kind == "binary":  # 文件里没有编号：也看分块
+            inside = [np.where(field_of_interest(t.shape, border), t, 0) for t in truths]
+            scores["rand_error"] = labels_rand_error(found, inside)
     if not names:
         print(_cuts_text(cuts))
         print(scores_text(scores))
     if "rand_error" in scores:
-        print(f"真相没有编号，连着的算一块：Rand错误 {scores['rand_error']:.4f}（06章）")
+        print(f"真相里连着的算一块，Rand错误 {scores['rand_error']:.4f}（06章）")
     about = dict(model=model.name, weights=weights, held_out=held and not picked)
     _write_json(scores | cuts | about | provenance(), res / "scores.json")
     try:
@@ -1166,13 +1177,14 @@ def _find_images(paths, out):
     files, left = {}, []
     for path in map(_by_name, paths):
         found, others = _expand(path)
-        if not found and path.is_dir():  # 一套数据
-            with contextlib.suppress(OSError, ValueError):
-                found, others = sorted({frame.image for frame in find_frames(path)}), []
         left += [file for file in others if not file.resolve().is_relative_to(out.resolve())]
         if not found and others and not any(map(Path.is_dir, others)):
             raise fault(FileNotFoundError, f"{others[0]}读不了：这里读TIFF、PNG、JPEG、BMP",
                         "用ImageJ打开，另存为TIFF")
+        inside = "、".join(place.name for place in others if place.is_dir())
+        if not found and inside:
+            raise fault(FileNotFoundError, f"{path}这一层没有图像，里面有{inside}",
+                        "写到图像所在的那一层")
         if not found:
             raise fault(FileNotFoundError, f"{path}没有找到图像（TIFF、PNG、JPEG、BMP）",
                         '检查路径，文件夹只看这一层；通配符要加引号，如"images/*.tif"')
@@ -1330,7 +1342,7 @@ def _counted(bar, file, name):
 @_command("model", "images", again="再运行同一条命令，做好的跳过，接着往下做")
 def unet_predict(
     model: str,  # 模型文件夹，如runs/train/last
-    images: list[str],  # 图像：文件、文件夹、通配符或数据集的名字，可以写几个
+    images: list[str],  # 图像：文件、文件夹、通配符、数据集的一段（DIC-C2DH-HeLa/01），可以写几个
     out: str = "runs/predict",  # 结果写到哪个文件夹；cells.csv里area_um2是µm²，别的长度是像素
     memory: int = None,  # 一块至多用多少MB；不写就看空闲内存
     average: bool = False,  # 是否平均8种翻转与旋转，慢8倍
@@ -1492,6 +1504,7 @@ def unet_track(
     network = UNet.from_pretrained(folder).to(place)
     cuts, scores = cutting(network, threshold=threshold, neck=neck, min_size=min_size), {}
     options = " ".join(f"--{key} {value}" for key, value in (dict(border=border) | cuts).items())
+    redone = bool(name) and (out / name).is_dir()
     seen = dict(zip(films, _seen(folder, films.values(), network.about)))
     for seq, files in images.items():
         linker = Linker()
@@ -1517,7 +1530,7 @@ def unet_track(
     known = {seq: score for seq, score in scores.items() if score}
     if known:
         _write_json(known | provenance(), out / "scores.json")
-    else:
+    elif redone:
         (out / "scores.json").unlink(missing_ok=True)  # 从前的结果的
 
 # %% ../nbs/07_cli.ipynb #0a7a0032

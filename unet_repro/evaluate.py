@@ -309,7 +309,7 @@ def score_frames(
 ) -> dict:  # `SEG`、`DET`、`iou`、`dice`，各种计数，以及逐帧的`frames`
     "给许多帧打分，文件怎么放都行；帧数不等、大小不同报`ValueError`"
     names, frames, absent = list(names), [], object()
-    ids, pieces, single, doubtful = set(), 0, True, []
+    ids, pieces, single, doubtful, blank = set(), 0, True, [], []
     markers = repeat(None, len(names)) if markers is None else markers
     for row in zip_longest(names, labels, truths, markers, fillvalue=absent):
         if any(item is absent for item in row):
@@ -321,8 +321,7 @@ def score_frames(
         except ValueError as e:
             raise fault(ValueError, f"{name}：{e.problem}", e.cure, e.entry) from e
         if marker is not None and _unnumbered(np.asarray(marker), np.asarray(pred)):
-            raise fault(ValueError, f"{name}的标记只有一个编号，却有几块，各盖住结果里的一个物体",
-                        "标记要一个细胞一个编号")
+            blank.append(str(name))
         if truth is not None:
             found = set(np.unique(truth[truth > 0]).tolist())
             ids, single = ids | found, single and len(found) < 2
@@ -337,6 +336,9 @@ def score_frames(
     elif doubtful:
         print(f"注意：有{len(doubtful)}帧的真相只有一个编号，却有几块，各盖住结果里的一个物体，如"
               f"{doubtful[0]}：若是没有编号的，SEG偏低，给每个细胞一个编号")
+    if blank:
+        print(f"注意：有{len(blank)}帧的标记只有一个编号，却有几块，各盖住结果里的一个物体，如"
+              f"{blank[0]}：若是没有编号的，DET不对，给每个细胞一个编号")
     return _total(frames) | dict(border=border, frames=frames)
 
 # %% ../nbs/06_evaluate.ipynb #843b5e08
@@ -520,7 +522,7 @@ def _overlaps(found, inside):
     "真相的内部里，每对块共有的、结果每块的、真相每块的像素数"
     blocks, objects = found[inside].astype(int), ndimage.label(inside)[0][inside]
     alone = blocks == 0
-    blocks[alone] = blocks.max() + 1 + np.arange(alone.sum())
+    blocks[alone] = blocks.max(initial=0) + 1 + np.arange(alone.sum())
     return overlap_table(blocks, objects)[2], np.bincount(blocks), np.bincount(objects)
 
 def _f_score(both, found, real):

@@ -133,10 +133,16 @@ def draw_shapes(
         counts["cut"] += outside and bool(inside.any())
         mask[window][inside], top[window][inside] = number, n
         drawn |= {n} if inside.any() and number else set()
-    counts["hidden"] = 0
-    for n in drawn - set(np.unique(top).tolist()):  # 盖住它的，编号也许与它的一样
-        window, inside, _ = _raster(shapes[n - 1], size)
-        counts["hidden"] += bool((mask[window][inside] != numbers[n - 1]).all())
+    whole = [shape.same or n for n, shape in enumerate(shapes, 1)]  # 几块算一个
+    seen = {whole[n - 1] for n in np.unique(top).tolist() if n}
+    lost = {}
+    for n in drawn:
+        if whole[n - 1] in seen:
+            continue
+        window, inside, _ = _raster(shapes[n - 1], size)  # 盖住它的，编号也许与它的一样
+        gone = bool((mask[window][inside] != numbers[n - 1]).all())
+        lost[whole[n - 1]] = lost.get(whole[n - 1], True) and gone
+    counts["hidden"] = sum(lost.values())
     return mask, counts
 
 # %% ../nbs/10_own.ipynb #c9bfba72
@@ -381,11 +387,15 @@ def _read_geojson(file, content):
               for n, feature in enumerate(_nested(content), 1)]
     return [Sheet(file, "", shapes)]
 
-def _holds(shape, other):
-    "框住了另一个的中心"
-    corners, others = _corners(shape), _corners(other)
-    middle = (others.min(axis=0) + others.max(axis=0)) / 2
-    return bool(((corners.min(axis=0) <= middle) & (middle <= corners.max(axis=0))).all())
+def _empty_areas(areas, shapes):
+    "几个annotation一个形状的中心也没有框住"
+    areas = [_corners(area) for area in areas if area.layer == "annotation"]
+    if not areas:
+        return 0
+    corners = [_corners(shape) for shape in shapes]
+    middles = np.array([(c.min(axis=0) + c.max(axis=0)) / 2 for c in corners])
+    inside = [(middles >= a.min(axis=0)) & (middles <= a.max(axis=0)) for a in areas]
+    return sum(not held.all(axis=1).any() for held in inside)
 
 def _innermost(sheets):
     "只收最里一层的：`(各张, 外面各层几个没有收, 其中里面是空的)`；一张里全是外层的报`ValueError`"
@@ -400,8 +410,7 @@ def _innermost(sheets):
                         "分不清它是物体还是圈着物体的区域",
                         "是区域，在QuPath里删掉它再导出；是物体，与别的文件分开导入")
         left.update(shape.layer for shape in outer)
-        for shape in outer:
-            alone += not any(_holds(shape, other) for other in shapes)
+        alone += _empty_areas(outer, shapes)
         chosen.append(replace(sheet, shapes=shapes))
     return chosen, left, alone
 
@@ -480,7 +489,7 @@ def _look(source):
         return folder, [source], image_files(folder), 0
     if not source.is_dir():
         raise fault(FileNotFoundError, f"没有{source}", "检查路径")
-    files = sorted(filter(Path.is_file, every_file(source)))
+    files = sorted(filter(Path.is_file, every_file(source, hidden=True)))
     junk = {file for file in files if _is_junk(file.relative_to(source))}
     files = [file for file in files if file not in junk]
     labels = [file for file in files if file.suffix.lower() in _SUFFIXES]
@@ -509,8 +518,8 @@ def _named(sheet, images):
     return exact if exact or sheet.exact else found
 
 def _moved(sheet, image):
-    "图像所在的文件夹，不叫标注里写的名字；就在标注旁边、与它同名的不算"
-    if not sheet.many and image in _near(sheet.file, [image])[1]:
+    "图像所在的文件夹，不叫标注里写的名字；就在标注旁边的不算"
+    if _near(sheet.file, [image])[0]:
         return False
     folder = PurePosixPath(sheet.image.replace("\\", "/")).parent.name
     return folder not in ("", "..") and not _same(folder, image.parent.name)

@@ -26,6 +26,7 @@ def is_image(
 
 def every_file(
     folder: Path,  # 要找的文件夹，连同子文件夹
+    hidden: bool = False,  # 藏着的子文件夹进不进去
 ) -> list[Path]:  # 不分先后
     "文件夹里的文件；链接的子文件夹也进去，各只进一次"
     files, seen, waiting, top = [], set(), [folder], Path(os.path.realpath(folder))
@@ -36,7 +37,7 @@ def every_file(
                 inner.clear()
                 continue
             seen.add(here)
-            inner.sort()
+            inner[:] = sorted(name for name in inner if hidden or not name.startswith("."))
             files += [Path(place, name) for name in names]
             waiting += filter(os.path.islink, [os.path.join(place, name) for name in inner])
     return files
@@ -45,12 +46,8 @@ def image_files(
     folder: Path,  # 要找的文件夹，连同子文件夹
 ) -> list[Path]:  # 按路径排好
     "文件夹里的图像文件；链接的子文件夹也算，隐藏的不算"
-    found = []
-    for file in filter(is_image, every_file(folder)):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if not hidden and (file.is_file() or not file.exists()):  # 断了的链接留给读的人说
-            found.append(file)
-    return sorted(found)
+    files = filter(is_image, every_file(folder))
+    return sorted(f for f in files if f.is_file() or not f.exists())  # 断了的链接留给读的人说
 
 def is_copy(
     file: Path,  # 路径
@@ -131,13 +128,18 @@ def pair_files(
         if other != file:
             raise fault(ValueError, f"{file}与{other.name}同名，不知道掩码配哪一个",
                         "只留一个", "own")
-        bare.setdefault(_key(file, images, _IMAGE_WORDS), file)
+        bare.setdefault(_key(file, images, _IMAGE_WORDS), []).append(file)
     for mask in labels:
         whole, name = _key(mask, masks), _key(mask, masks, _MASK_WORDS)
-        image = found.get(whole) or found.get(name) or bare.get(name)
+        image, *others = [found.get(whole) or found.get(name)]
+        if image is None:
+            image, *others = bare.get(name, [None])
         if image is None:
             lost.append(mask)
             continue
+        if others:
+            raise fault(ValueError, f"{mask}配得上{image.name}，也配得上{others[0].name}",
+                        "一张掩码只留一张图像", "own")
         if image in pairs:
             raise fault(ValueError, f"{mask}与{pairs[image][1].name}都配得上{image.name}",
                         "一张图像只留一张掩码", "own")

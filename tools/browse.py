@@ -29,7 +29,7 @@ TERMS = {  # 搜什么 → 第一个结果在哪一页，标题里有什么
     'UNet': ('model', 'UNet'), 'border_weight_map': ('recipe', 'border_weight_map'),
     'predict_image': ('predict', 'predict_image'), '跳跃连接': ('model', '跳跃连接'),
     '弹性形变': ('recipe', '弹性形变'), '重叠切块': ('predict', '预测'), '权重图': ('recipe', ''),
-    '推理': ('predict', '预测'), '黑': ('faq', '预测全黑'), '显存': ('engine', '内存不够'),
+    '推理': ('predict', '预测'), '黑': ('faq', '预测全黑'), '显存': ('memory', '内存'),
     '断点续训': ('engine', '接着练'), 'overfitting': ('train', '背下一张图'),
     'learning rate': ('train', '学习率'), '学习率 lr': ('train', '学习率'),
     'segmentation': ('data', ''), '为什么388': ('faq', '388'),

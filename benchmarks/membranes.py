@@ -11,7 +11,7 @@ from common import load, real_data, save
 from reproduce import WORK, all_runs, choose_blocks, predict_all, prepare, true_labels
 from scipy import ndimage
 
-from unet_repro.evaluate import THRESHOLDS, labels_rand_error, overlap_table, rand_error
+from unet_repro.evaluate import THRESHOLDS, labels_rand_error, overlap_table
 from unet_repro.model import UNet
 from unet_repro.predict import label_instances
 
@@ -48,7 +48,7 @@ def look(name):
     cut = [label_instances(p, **cutting) for p in found]
     return dict(
         name=name, recipe=run["recipe"], protocol=run["protocol"], width=run["width"],
-        rand_error=rand_error(found, truth), threshold=threshold,
+        rand_error=min(errors), threshold=threshold,
         merges=sum(n > 0 for n in merged), merged=sum(merged), split=sum(split),
         worst_three=sum(merged[:3]) / sum(merged), cutting=cutting,
         cut_rand_error=labels_rand_error(cut, truth))

@@ -102,7 +102,7 @@ class Gamma(v2.Transform):
         "掩码不动"
         if isinstance(inpt, tv_tensors.Mask):
             return inpt
-        return tv_tensors.wrap(2 * ((inpt + 1) / 2) ** params["power"] - 1, like=inpt)
+        return tv_tensors.wrap(2 * TF.adjust_gamma((inpt + 1) / 2, params["power"]) - 1, like=inpt)
 
 
 class Averaged(torch.optim.RAdam):
@@ -294,13 +294,13 @@ def prepare(run, workers=0):
     recipe, data = recipe_of(run), DATA[run["data"]]
     silver = run["change"] == "silver"
     frames = find_frames(real_data(data.name, silver))
-    indices = train_indices, _ = split(frames, run["protocol"])
-    gold = len(train_indices)
+    learned, held = split(frames, run["protocol"])
+    gold = len(learned)
     if silver:
-        more = silver_frames([frames[i] for i in train_indices])
-        indices = [*train_indices, *range(len(frames), len(frames) + len(more))], indices[1]
+        more = silver_frames([frames[i] for i in learned])
+        learned = [*learned, *range(len(frames), len(frames) + len(more))]
         frames = [*frames, *more]
-    parts = recipes.prepare(recipe, frames, indices=indices)
+    parts = recipes.prepare(recipe, frames, indices=(learned, held))
     train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
     if not data.cells:  # 内部的每个连通域是一个细胞
         train.dataset.masks[:] = [ndimage.label(mask)[0] for mask in train.dataset.masks]
@@ -379,24 +379,28 @@ def choose_threshold(found, train):
     return max(THRESHOLDS, key=lambda threshold: iou(pixels > threshold, truth))
 
 
+def least(found, train, cuttings, cost):
+    "在训练的帧的预测上，挑cost最小的切法"
+    truth = true_labels(train)
+
+    def total(cutting):
+        return cost([label_instances(p, **cutting) for p in found], truth)
+
+    return min(cuttings, key=total)
+
+
 def choose_cutting(found, train, border, threshold):
     "在训练的帧的预测上，挑SEG最高的neck和min_size"
-    truth, scores = true_labels(train), []
-    for neck, min_size in product(NECKS, SIZES):
-        cutting = dict(threshold=threshold, neck=neck, min_size=min_size)
-        labels = [label_instances(p, **cutting) for p in found]
-        scores.append((seg_measure(labels, truth, border), cutting))
-    return max(scores, key=lambda pair: pair[0])[1]
+    cuttings = [dict(threshold=threshold, neck=neck, min_size=min_size)
+                for neck, min_size in product(NECKS, SIZES)]
+    return least(found, train, cuttings, lambda *labels: -seg_measure(*labels, border))
 
 
 def choose_blocks(found, train):
     "EM：在训练的切片的预测上，挑Rand错误最低的门槛和neck"
-    truth, scores = true_labels(train), []
-    for threshold, neck in product(THRESHOLDS[::2], (0, 0.3, 0.5, 0.7)):
-        cutting = dict(threshold=threshold, neck=neck, min_size=0)
-        labels = [label_instances(p, **cutting) for p in found]
-        scores.append((labels_rand_error(labels, truth), cutting))
-    return min(scores, key=lambda pair: pair[0])[1]
+    cuttings = [dict(threshold=threshold, neck=neck, min_size=0)
+                for threshold, neck in product(THRESHOLDS[::2], (0, 0.3, 0.5, 0.7))]
+    return least(found, train, cuttings, labels_rand_error)
 
 
 def score(model, train, test, run):

@@ -1429,9 +1429,7 @@ def _films(film):
     return {folder.name: folder}, None
 
 def _seen(model, films, about):
-    "各段录像里有几帧是模型练过的；练的数据不在了、改动过，是`None`"
-    if not (model.parent / "args.json").is_file():
-        return [None] * len(films)
+    "各段录像里有几帧是模型练过的；没有训练的记录，练的数据不在了、改动过，是`None`"
     with contextlib.suppress(OSError, ValueError):
         _, train, _, _, same = _split_again(*_read_arguments(model.parent), about)
         if same:

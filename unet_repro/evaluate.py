@@ -309,7 +309,7 @@ def score_frames(
 ) -> dict:  # `SEG`、`DET`、`iou`、`dice`，各种计数，以及逐帧的`frames`
     "给许多帧打分，文件怎么放都行；帧数不等、大小不同报`ValueError`"
     names, frames, absent = list(names), [], object()
-    ids, pieces, single, doubtful, blank = set(), 0, True, [], []
+    ids, pieces, single, doubtful = set(), 0, True, {"真相": [], "标记": []}
     markers = repeat(None, len(names)) if markers is None else markers
     for row in zip_longest(names, labels, truths, markers, fillvalue=absent):
         if any(item is absent for item in row):
@@ -320,25 +320,25 @@ def score_frames(
             frames.append(dict(frame=name) | _score_frame(pred, truth, marker, border, radius))
         except ValueError as e:
             raise fault(ValueError, f"{name}：{e.problem}", e.cure, e.entry) from e
-        if marker is not None and _unnumbered(np.asarray(marker), np.asarray(pred)):
-            blank.append(str(name))
+        for what, given in (("真相", truth), ("标记", marker)):
+            if given is not None and _unnumbered(np.asarray(given), np.asarray(pred)):
+                doubtful[what].append(name)
         if truth is not None:
             found = set(np.unique(truth[truth > 0]).tolist())
             ids, single = ids | found, single and len(found) < 2
             pieces = max(pieces, ndimage.label(truth, np.ones((3, 3)))[1])
-            doubtful += [str(name)] * _unnumbered(np.asarray(truth), np.asarray(pred))
     if not frames:
         raise fault(ValueError, "一帧也没有", "至少给一帧")
     if pieces > 1 and (len(ids) == 1 or single and ids <= {1, 255}):
         print(f"注意：真相只有编号{'、'.join(map(str, sorted(ids)))}，却有几块，"
               "当作只有前景与背景，没有SEG；若是实例掩码，去掉碎块，或给每个细胞一个编号")
         frames = [frame | dict(SEG=None, jaccard={}) for frame in frames]
-    elif doubtful:
-        print(f"注意：有{len(doubtful)}帧的真相只有一个编号，却有几块，各盖住结果里的一个物体，如"
-              f"{doubtful[0]}：若是没有编号的，SEG偏低，给每个细胞一个编号")
-    if blank:
-        print(f"注意：有{len(blank)}帧的标记只有一个编号，却有几块，各盖住结果里的一个物体，如"
-              f"{blank[0]}：若是没有编号的，DET不对，给每个细胞一个编号")
+        doubtful["真相"] = []
+    for (what, where), wrong in zip(doubtful.items(), ("SEG偏低", "DET不对")):
+        if where:
+            print(f"注意：有{len(where)}帧的{what}只有一个编号，却有几块，"
+                  f"各盖住结果里的一个物体，如{where[0]}：若是没有编号的，{wrong}，"
+                  "给每个细胞一个编号")
     return _total(frames) | dict(border=border, frames=frames)
 
 # %% ../nbs/06_evaluate.ipynb #843b5e08

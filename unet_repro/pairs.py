@@ -121,7 +121,8 @@ def pair_files(
     pictures, labels = image_files(images), image_files(masks)
     if images.resolve() == masks.resolve():
         labels = [file for file in labels if is_mask(file)]
-        pictures = [file for file in pictures if file not in set(labels)]
+    inside = set(labels)  # 掩码的文件夹也许就在图像的里面
+    pictures = [file for file in pictures if file not in inside]
     found, bare, pairs, lost = {}, {}, {}, []
     for file in pictures:
         other = found.setdefault(_key(file, images), file)
@@ -131,9 +132,9 @@ def pair_files(
         bare.setdefault(_key(file, images, _IMAGE_WORDS), []).append(file)
     for mask in labels:
         whole, name = _key(mask, masks), _key(mask, masks, _MASK_WORDS)
-        image, *others = [found.get(whole) or found.get(name)]
-        if image is None:
-            image, *others = bare.get(name, [None])
+        image, others = found.get(whole) or found.get(name), []
+        if image is None and name in bare:
+            image, *others = bare[name]
         if image is None:
             lost.append(mask)
             continue

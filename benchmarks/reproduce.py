@@ -158,6 +158,8 @@ OURS_ABLATIONS = {  # 我们的配方换掉、去掉一样
     "ema": dict(optimizer=Averaged),
     "silver": {},  # 数据不同，见prepare
 }
+LEFT_OUT = "start", "no_neighbours", "no_border", "no_scale", "no_rim"  # 照旧，和去掉一样
+FOLDS = "01front", "01back", "02front", "02back"  # 一段录像之内：前、后三分之二练，其余测
 ELSEWHERE = {  # 不只在01to02上比的
     "adam": ("01to02", "random", "02to01"),
     "no_border": ("random",),  # U373里挨着的细胞只在02里，训练、测试两边都有的只有随机划分
@@ -225,9 +227,10 @@ def all_runs():
     for change, seed in product(OURS_ABLATIONS, (0, 1)):
         if change != "adam":
             add(seed, 16, "ours", "01to02", change)
-    for seed, change in product((0, 1), ("start", "no_neighbours", "no_border", "no_scale",
-                                         "no_rim")):  # 02→01，我们的配方默认的切法低：是哪一样
+    for seed, change in product((0, 1), LEFT_OUT):  # 02→01默认的切法低：是哪一样
         add(seed, 16, "ours", "02to01", change)
+    for change, fold in product((*LEFT_OUT, "grey", "gamma"), FOLDS):  # 只看训练的录像，选得一样吗
+        add(0, 16, "ours", fold, change)
     for data, recipe, way in product(DATA.values(), RECIPES, (0, 1)):  # 宽一倍的
         add(0, 32, recipe, data.protocols[way], None, BUDGET[32], data)
     add(0, 32, "ours", "blocks", None, BUDGET[32])
@@ -247,6 +250,12 @@ def split(frames, protocol):
     if protocol == "blocks":  # 第40到79帧测试，两边各空10帧不用
         train = [i for i, frame in enumerate(frames) if not 30 <= frame.number < 90]
         return train, [i for i, frame in enumerate(frames) if 40 <= frame.number < 80]
+    if protocol in FOLDS:
+        inside = [i for i, frame in enumerate(frames) if frame.group == protocol[:2]]
+        back = protocol.endswith("back")
+        cut = len(inside) // 3 if back else len(inside) - len(inside) // 3
+        parts = inside[:cut], inside[cut:]
+        return parts[::-1] if back else parts
     train_seq, test_seq = protocol.split("to")
     train = [i for i, frame in enumerate(frames) if frame.group == train_seq]
     return train, [i for i, frame in enumerate(frames) if frame.group == test_seq]

@@ -11,7 +11,8 @@ from common import load, real_data, save
 from reproduce import WORK, all_runs, choose_blocks, predict_all, prepare, true_labels
 from scipy import ndimage
 
-from unet_repro.evaluate import THRESHOLDS, labels_rand_error, overlap_table
+from unet_repro.evaluate import overlap_table
+from unet_repro.membrane import THRESHOLDS, labels_rand_error
 from unet_repro.model import UNet
 from unet_repro.predict import label_instances
 

@@ -32,9 +32,8 @@ from torchvision.transforms.v2 import functional as TF
 from unet_repro import recipe as recipes
 from unet_repro.data import find_frames, split_dataset
 from unet_repro.engine import train_run
-from unet_repro.evaluate import (
-    iou, label_like_authors, labels_rand_error, pixel_error, rand_error, rand_info, score_folder,
-    seg_measure)
+from unet_repro.evaluate import iou, label_like_authors, score_folder, seg_measure
+from unet_repro.membrane import labels_rand_error, pixel_error, rand_error, rand_info
 from unet_repro.memory import keep_memory
 from unet_repro.model import UNet, init_he
 from unet_repro.predict import label_instances, predict_image

@@ -30,7 +30,7 @@ from .classes import visualize_classes
 from .data import SegmentationDataset, _numbered, find_data, find_frames, read_image
 from .doctor import _alike, check_dataset, diagnose, suspect_masks
 from .engine import is_taken, train_run, training_lock
-from .evaluate import field_of_interest, fit_cutting, labels_rand_error
+from .evaluate import field_of_interest, fit_cutting
 from .evaluate import score_folder, score_frames, scores_text
 from .export import _weights_hash, export_model, export_package, model_card
 from .files import command_line, fault, image_pixels, provenance, read_mask
@@ -40,6 +40,7 @@ from .folders import identical, read_as, split_frames, unpaired
 from .hub import _local
 from .labels import _is_background, import_labels
 from .large import _roifile, label_cells, predict_file
+from .membrane import labels_rand_error
 from .memory import checkpoint_activations, keep_memory
 from .model import UNet
 from .pairs import is_image, is_mask
@@ -1082,7 +1083,7 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
         print(_cuts_text(cuts))
         print(scores_text(scores))
     if "rand_error" in scores:
-        print(f"真相里连着的算一块，Rand错误 {scores['rand_error']:.4f}（06章）")
+        print(f"真相里连着的算一块，Rand错误 {scores['rand_error']:.4f}（24章）")
     about = dict(model=model.name, weights=weights, held_out=held and not picked)
     _write_json(scores | cuts | about | provenance(), res / "scores.json")
     try:

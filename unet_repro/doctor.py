@@ -22,9 +22,10 @@ from ._modidx import d as _index
 from .checks import is_flat
 from .classes import check_classes
 from .data import SegmentationDataset, _numbered, find_frames
-from .evaluate import count_errors, iou, match_objects, rand_info
+from .evaluate import count_errors, iou, match_objects
 from .files import ENTRIES, at_page, fault, moved, read_image, read_mask
 from .folders import _pieces, find_own, identical, split_frames
+from .membrane import rand_info
 from .model import UNet
 from .pairs import image_files, is_copy
 from .predict import cutting, foreground, label_instances, predict_image
@@ -734,7 +735,7 @@ def _find_leaky(found, masks):
     if score > 0.6 and rand < 0.7:
         return Finding(f"试了{len(found)}帧：像素的IoU有{score:.2f}，V_rand只有{rand:.2f}，"
                        "膜上有断口，细胞连成了片",
-                       "这样的数据不看像素的IoU，按V_rand挑模型（rand_info，06章）；"
+                       "这样的数据不看像素的IoU，按V_rand挑模型（rand_info，24章）；"
                        "用--recipe paper重新训练，多练些轮", "touching")
 
 # %% ../nbs/09_faq.ipynb #990096a4

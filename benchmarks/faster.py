@@ -32,7 +32,7 @@ from unet_repro.export import export_model
 from unet_repro.files import read_image, read_mask
 from unet_repro.model import UNet
 from unet_repro.predict import foreground, label_instances, plan_tiles, predict_image
-from unet_repro.recipe import tutorial_recipe
+from unet_repro.prepare import tutorial_recipe
 from unet_repro.synthetic import make_synthetic
 from unet_repro.train import train_and_evaluate
 

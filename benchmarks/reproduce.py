@@ -29,7 +29,6 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
-from unet_repro import recipe as recipes
 from unet_repro.data import find_frames, split_dataset
 from unet_repro.engine import train_run
 from unet_repro.evaluate import iou, label_like_authors, score_folder, seg_measure
@@ -37,6 +36,7 @@ from unet_repro.membrane import labels_rand_error, pixel_error, rand_error, rand
 from unet_repro.memory import keep_memory
 from unet_repro.model import UNet, init_he
 from unet_repro.predict import label_instances, predict_image
+from unet_repro.prepare import prepare as prepare_training
 from unet_repro.recipe import RECIPES, WeightedCrossEntropy, WithWeights, ignore_unlabelled
 
 WORK = ROOT / "runs/reproduce"
@@ -308,7 +308,7 @@ def prepare(run, workers=0):
         more = silver_frames([frames[i] for i in learned])
         learned = [*learned, *range(len(frames), len(frames) + len(more))]
         frames = [*frames, *more]
-    parts = recipes.prepare(recipe, frames, indices=(learned, held))
+    parts = prepare_training(recipe, frames, indices=(learned, held))
     train, test = parts["train_dataloader"].dataset, parts["test_dataloader"].dataset
     if not data.cells:  # 内部的每个连通域是一个细胞
         train.dataset.masks[:] = [ndimage.label(mask)[0] for mask in train.dataset.masks]

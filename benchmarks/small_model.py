@@ -19,7 +19,8 @@ from unet_repro.data import find_frames
 from unet_repro.evaluate import seg_measure
 from unet_repro.model import UNet
 from unet_repro.predict import label_instances, predict_image
-from unet_repro.recipe import TUTORIAL, prepare
+from unet_repro.prepare import prepare
+from unet_repro.recipe import TUTORIAL
 from unet_repro.synthetic import make_synthetic
 from unet_repro.train import train_and_evaluate
 

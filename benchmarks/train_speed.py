@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from unet_repro.memory import keep_memory
 from unet_repro.model import UNet
-from unet_repro.recipe import paper_recipe, tutorial_recipe
+from unet_repro.prepare import paper_recipe, tutorial_recipe
 from unet_repro.synthetic import make_synthetic
 
 STEPS = 4

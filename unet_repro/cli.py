@@ -45,7 +45,8 @@ from .memory import checkpoint_activations, keep_memory
 from .model import UNet
 from .pairs import is_image, is_mask
 from .predict import cutting, foreground, label_instances, predict_image
-from .recipe import RECIPES, prepare
+from .prepare import prepare
+from .recipe import RECIPES
 from .synthetic import download_ctc, make_synthetic
 from .visualize import plot_history, visualize_prediction
 

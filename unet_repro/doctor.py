@@ -29,7 +29,8 @@ from .membrane import rand_info
 from .model import UNet
 from .pairs import image_files, is_copy
 from .predict import cutting, foreground, label_instances, predict_image
-from .recipe import TUTORIAL, _fit_all
+from .prepare import _fit_all
+from .recipe import TUTORIAL
 
 # %% ../nbs/09_faq.ipynb #2bda1fc3
 class Finding(str):

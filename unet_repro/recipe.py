@@ -5,16 +5,13 @@
 # %% auto #0
 __all__ = ['PAPER', 'TUTORIAL', 'OURS', 'RECIPES', 'ElasticDeform', 'GreyJitter', 'border_weight_map', 'WeightedCrossEntropy',
            'field_border', 'ignore_unlabelled', 'separate_touching', 'WithWeights', 'AddNeighbours', 'ClippedSGD',
-           'quiet_head', 'Recipe', 'make_transforms', 'paper_transforms', 'fit_window', 'start_from', 'prepare',
-           'paper_recipe', 'tutorial_recipe']
+           'quiet_head', 'Recipe', 'make_transforms', 'paper_transforms']
 
 # %% ../nbs/04_recipe.ipynb #0dbbc95a
 #| code-fold: true
 #| code-summary: "导入"
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count
 from numbers import Real
 from pathlib import Path
@@ -23,13 +20,12 @@ import torch
 from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Subset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from .checks import check_wrapped
-from .classes import ClassCrossEntropy, WithClasses, check_classes, class_shares
-from .data import SegmentationDataset, Tile, split_by_sequence
-from .files import fault, read_mask
+from .classes import WithClasses
+from .data import SegmentationDataset, Tile
+from .files import fault, moved, read_mask
 from .model import UNet, input_size, output_size
 
 # %% ../nbs/04_recipe.ipynb #5d0e0001
@@ -441,182 +437,6 @@ def paper_transforms(
     "照论文的数据增强和权重图（我们改的见08章）"
     return make_transforms(replace(PAPER, **changes))
 
-# %% ../nbs/04_recipe.ipynb #c1a50002
-def fit_window(
-    shapes: list[tuple],  # 各图像的`(H, W)`
-    depth: int = 4,  # 网络下采样几次
-    most: int = 388,  # 至多多大，像素
-) -> int:  # 像素
-    "放得进最小的图像的、最大的合法窗口；图像太小报`ValueError`"
-    h, w = min(shapes, key=min)
-    if min(h, w) < 16:
-        raise fault(ValueError, f"图像{h}×{w}太小，边长至少要16",
-                    "放大图像，或换一批大一些的", "odd")
-    if most < 4:
-        raise fault(ValueError, f"窗口至多{most}像素", "最小的合法窗口是4像素")
-    window = min(h, w, most)
-    while output_size(input_size(window, depth), depth) != window:
-        window -= 1
-    return window
-
-def _fit_all(dataset, shapes, most):
-    "放得进每一张的窗口；图像太小就说出是哪一张"
-    try:
-        return fit_window(shapes, most=most)
-    except ValueError as e:
-        sides = [min(shape) for shape in shapes]
-        file = dataset.frames[sides.index(min(sides))].image
-        raise fault(ValueError, f"{file}：{e.problem}", e.cure, e.entry) from e
-
-def _window(recipe, dataset):
-    "这套数据用的窗口；比配方的小就说一声"
-    shapes = [mask.shape for mask in dataset.masks]
-    if recipe.resize:
-        shapes = [(recipe.resize, recipe.resize)]
-    window = _fit_all(dataset, shapes, recipe.window)
-    if window < recipe.window:
-        print(f"注意：窗口用{window}像素（最小的图像边长{min(min(shapes, key=min))}像素，"
-              "合法的窗口每16像素一个）")
-    return window
-
-# %% ../nbs/04_recipe.ipynb #c1a50005
-def start_from(
-    folder: Path,  # 模型文件夹，或Hugging Face Hub上的`用户/模型`
-    in_channels: int,  # 新数据的通道数
-    out_channels: int,  # 要几个输出通道
-    **changed,  # 另换的构造参数，如`value_range`、`dropout`
-) -> tuple[UNet, str]:  # 网络，和一句话：留下了什么，什么是新的
-    "从练好的模型起步：形状合得上的权重留下，其余新造"
-    old = UNet.from_pretrained(folder)
-    kept = dict(width=old.head.in_channels, depth=old.depth, padding=old.padding,
-                dropout=old.dropout.p, value_range=old.value_range)
-    model = UNet(in_channels, out_channels, **(kept | changed))
-    weights, count = model.state_dict(), 0
-    for name, tensor in old.state_dict().items():
-        if tensor.shape == weights[name].shape:
-            weights[name].copy_(tensor)
-            count += tensor.numel()
-    news = []
-    if in_channels != old.in_channels:
-        news.append(f"第一层的权重是新的（输入{old.in_channels}个通道变{in_channels}个）")
-    if out_channels != old.head.out_channels:
-        news.append(f"输出层是新的（{old.head.out_channels}个通道变{out_channels}个）")
-    if model.value_range != old.value_range:
-        (a, b), (c, d) = old.value_range, model.value_range
-        news.append(f"灰度范围由{a:g}到{b:g}换成{c:g}到{d:g}")
-    total = sum(tensor.numel() for tensor in weights.values())
-    share = "全部" if count == total else f"{total:,}个里的"
-    return model, "，".join([f"从{folder}起步：留下{share}{count:,}个权重", *news])
-
-# %% ../nbs/04_recipe.ipynb #c1a50008
-def _for_classes(recipe, dataset, masks, start):
-    "多类：看一遍编号，换上K个通道和K类的损失；返回配方和每类占几成"
-    note = check_classes(dataset, recipe.classes, started=bool(start))
-    if note:
-        print(f"注意：{note}")
-    share, loss = class_shares(masks, recipe.classes), recipe.loss
-    if loss in (nn.BCEWithLogitsLoss, WeightedCrossEntropy):
-        rarity = 1 / (recipe.classes * np.maximum(share, 1e-6)) if recipe.balance else None
-        loss = partial(ClassCrossEntropy, rarity)
-    elif recipe.balance:
-        print("注意：损失是自己写的，balance用不上")
-    return replace(recipe, out_channels=recipe.classes, loss=loss), share
-
-def _started(recipe, dataset, folder):
-    "从练好的模型起步，说出留下了什么"
-    model, note = start_from(folder, dataset.channels, recipe.out_channels,
-                             dropout=recipe.dropout, value_range=dataset.value_range)
-    if (model.depth, model.padding) != (4, "valid"):
-        raise fault(ValueError, f"{folder}的网络下采样{model.depth}次，padding={model.padding!r}",
-                    "只能从下采样4次、不填充的模型起步")
-    print(note)
-    return model
-
-# %% ../nbs/04_recipe.ipynb #987ee0e5
-_NEEDS = {"sigma": ("degrees", "scale"), "contrast": ("brightness",),
-          "w0": ("balance", "precomputed")}  # 前一样是None，后几样就用不上
-
-def _ignores(recipe):
-    "有没有不算的像素"
-    return recipe.margin is None or recipe.margin or recipe.radius
-
-def _check_recipe(recipe):
-    "几样合不到一起的，报`ValueError`；写了用不上的，说一声"
-    weighted = recipe.w0 is not None
-    if _ignores(recipe) and not (weighted or recipe.classes):
-        raise fault(ValueError, "margin、radius标出不算的像素，配方却没有权重图",
-                    "w0写0、loss写WeightedCrossEntropy：权重图里只有不算的像素是0")
-    takes = {nn.BCEWithLogitsLoss: False, WeightedCrossEntropy: True}.get(recipe.loss, weighted)
-    if takes != weighted and not recipe.classes:
-        raise fault(ValueError, f"w0={recipe.w0}，损失却是{recipe.loss.__name__}",
-                    "有权重图（w0是一个数）的，用WeightedCrossEntropy；"
-                    "没有（w0=None）的，用nn.BCEWithLogitsLoss")
-    for switch, names in _NEEDS.items():
-        idle = [name for name in names if getattr(recipe, name)]
-        if idle and getattr(recipe, switch) is None and not (switch == "w0" and recipe.classes):
-            print(f"注意：{switch}是None，{'、'.join(idle)}用不上")
-
-def prepare(
-    recipe: Recipe | str,  # 配方，或它在`RECIPES`里的名字
-    data: Path | list,  # 数据集的文件夹，或帧的列表
-    test_seq: str = "02",  # 留作测试的录像
-    indices: tuple | None = None,  # 训练、测试的帧的下标，各一列；给了就不看test_seq
-    start: Path | None = None,  # 从这个模型文件夹起步，宽度照它的；`None`从头练
-) -> dict:  # `train_and_evaluate`的参数：`model`、两个`DataLoader`、`criterion`、`optimizer`
-    "照配方备好一次训练；没有这套配方、图像太小、编号不是类别，报`ValueError`"
-    if isinstance(recipe, str):
-        recipe = RECIPES.get(recipe, recipe)
-    if not isinstance(recipe, Recipe):
-        raise fault(ValueError, f"没有{recipe!r}这套配方", f"可选{'、'.join(RECIPES)}")
-    _check_recipe(recipe)
-    dataset = SegmentationDataset(data, v2.Identity())
-    recipe = replace(recipe, window=_window(recipe, dataset))
-    train_transform, dataset.transform = make_transforms(recipe)
-    if _ignores(recipe):
-        ignore_unlabelled(dataset, recipe.margin, recipe.radius)
-    if indices is None:
-        indices = [part.indices for part in split_by_sequence(dataset, test_seq)]
-    learner = copy(dataset)
-    learner.transform = train_transform
-    train, test = Subset(learner, indices[0]), Subset(dataset, indices[1])
-    masks = [dataset.masks[i] for i in train.indices]
-    if recipe.classes:
-        recipe, share = _for_classes(recipe, dataset, masks, start)
-    else:
-        share = class_shares([np.minimum(mask, 1) for mask in masks], 2)[1]
-    if start:
-        model = _started(recipe, dataset, start)
-    else:
-        model = recipe.network(dataset.channels, recipe.out_channels, recipe.width,
-                               dropout=recipe.dropout, value_range=dataset.value_range)
-    if recipe.quiet and not start:
-        quiet_head(model, share)
-    options = dict(lr=recipe.lr)
-    if issubclass(recipe.optimizer, torch.optim.SGD):
-        options["momentum"] = recipe.momentum
-    if issubclass(recipe.optimizer, ClippedSGD):
-        options["max_norm"] = recipe.max_norm
-    return dict(
-        model=model, criterion=recipe.loss(),
-        train_dataloader=DataLoader(train, shuffle=True), test_dataloader=DataLoader(test),
-        optimizer=recipe.optimizer(model.parameters(), **options))
-
-# %% ../nbs/04_recipe.ipynb #987ee0eb
-def paper_recipe(
-    base_dir: Path,  # 数据集的文件夹
-    test_seq: str = "02",  # 留作测试的录像
-    width: int = 64,  # 网络第0级的通道数
-    lr: float = 5e-3,  # SGD的学习率
-    **kwargs,  # 换掉`PAPER`的几样，如`balance=True`
-) -> dict:  # `train_and_evaluate`的参数
-    "论文的配方，连同我们加的、改的（见08章）：形变、边界权重、不算未标注的、动量0.99……"
-    return prepare(replace(PAPER, width=width, lr=lr, **kwargs), base_dir, test_seq)
-
-def tutorial_recipe(
-    base_dir: Path,  # 数据集的文件夹
-    test_seq: str = "02",  # 留作测试的录像
-    width: int = 16,  # 网络第0级的通道数
-    lr: float = 1e-3,  # Adam的学习率
-) -> dict:  # `train_and_evaluate`的参数
-    "改正后的教程配方：随机块加翻转、He初始化、BCE、Adam"
-    return prepare(replace(TUTORIAL, width=width, lr=lr), base_dir, test_seq)
+# %% ../nbs/04_recipe.ipynb #25b00001
+__getattr__ = moved(__name__, **dict.fromkeys(
+    ("fit_window", "start_from", "prepare", "paper_recipe", "tutorial_recipe"), "prepare"))

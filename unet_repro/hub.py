@@ -33,9 +33,13 @@ class ModelFolder(PyTorchModelHubMixin):
 
     def save_pretrained(self,
         folder: Path,  # 写到哪里；已有的模型会被整个换掉
-        **kwargs,  # 传给`PyTorchModelHubMixin.save_pretrained`；有`model_card_kwargs`就也写模型卡
+        **kwargs,  # `config`，或`model_card_kwargs`：也写模型卡
     ) -> None:
         "把模型存成文件夹；写不下时报`OSError`，原来的模型不受影响"
+        spare = kwargs.keys() - {"config", "model_card_kwargs"}
+        if spare:
+            raise fault(TypeError, f"save_pretrained没有参数{'、'.join(sorted(spare))}",
+                        "传到Hub上，先存，再model.push_to_hub(\"用户/模型\")")
         folder, about = Path(folder), _about_text(self.about)
         if "value_range" in (self._hub_mixin_config or ()):  # 造好以后可以改
             self._hub_mixin_config["value_range"] = np.asarray(self.value_range).tolist()
@@ -49,6 +53,8 @@ class ModelFolder(PyTorchModelHubMixin):
                 super().save_pretrained(tmp, **kwargs)
                 (Path(tmp) / _ABOUT).write_text(about, encoding="utf-8")
                 (folder / _ABOUT).unlink(missing_ok=True)
+                if "library_name: unet_repro" in (_read_card(folder / _CARD) or ""):
+                    (folder / _CARD).unlink()  # 说的是原来的模型
                 extra = [_ABOUT] * bool(self.about) + [_CARD] * ("model_card_kwargs" in kwargs)
                 for name in (*extra, *_FILES):
                     os.replace(Path(tmp) / name, folder / name)
@@ -75,8 +81,13 @@ class ModelFolder(PyTorchModelHubMixin):
         about = _read_about(place / _ABOUT)
         try:
             model = _load(cls, *files, changed)
+        except MemoryError:
+            raise
+        except OSError as e:
+            raise fault(OSError, f"读不了{folder}里的模型（{reason(e)}）", "检查权限和硬盘") from e
         except Exception as e:
-            cure = "文件损坏，或来自不兼容的版本；重新训练或从备份恢复"
+            cure = ("文件损坏，或来自不兼容的版本：重新训练或从备份恢复；"
+                    "存以前换过层的，读时写上当时的参数，如out_channels=3")
             if changed:
                 cure = f"去掉{'、'.join(changed)}再读：只能写网络的参数，还要与权重相合"
             raise fault(ValueError, f"{folder}里的模型读不出来（{reason(e)[:200]}）", cure) from e
@@ -90,12 +101,12 @@ class ModelFolder(PyTorchModelHubMixin):
 
     def generate_model_card(self,
         run: Path | None = None,  # `unet_train`的结果文件夹；`None`用读来的卡，没有就只写网络
-        license: str = "CC-BY-4.0",  # 权重的许可，SPDX的写法
+        license: str | None = None,  # 权重的许可，SPDX的写法；`None`用卡上的，没有是CC-BY-4.0
     ) -> ModelCard:  # 传到Hub上的README.md
         "模型卡，见11章的`model_card`；`push_to_hub`会叫它"
         from unet_repro.export import model_card
-        kept = self.card if run is None else None
-        return ModelCard(kept or model_card(self, run, license))
+        kept = self.card if run is None and license is None else None
+        return ModelCard(kept or model_card(self, run, license or "CC-BY-4.0"))
 
     def push_to_hub(self,
         repo_id: str,  # `用户/模型`
@@ -172,8 +183,11 @@ def _load(cls, config, weights, changed):
     with torch.device("meta"):
         wanted = {name: list(t.shape) for name, t in cls(**arguments).state_dict().items()}
     with safe_open(weights, "pt") as file:
-        if wanted != {name: file.get_slice(name).get_shape() for name in file.keys()}:
-            raise ValueError("config.json说的网络与model.safetensors里的权重形状不同")
+        stored = {name: file.get_slice(name).get_shape() for name in file.keys()}
+    for name in sorted({*wanted, *stored}):
+        if wanted.get(name) != stored.get(name):
+            raise ValueError("config.json说的网络与model.safetensors里的权重形状不同："
+                             f"{name}，{wanted.get(name)}对{stored.get(name)}")
     model = cls(**arguments)
     load_model(model, weights)
     return model.eval()

@@ -59,7 +59,8 @@ def is_copy(
 
 def _key(file, folder, words=None):
     "文件相对文件夹的路径，去掉扩展名；`words`：再去掉名字前后这样的一截"
-    key = file.relative_to(folder).with_suffix("")
+    bare = re.sub(r"(?i)\.ome(?=\.tiff?$)", "", file.relative_to(folder).as_posix())
+    key = Path(bare).with_suffix("")  # .ome.tif是一个扩展名
     if not words:
         return key.as_posix()
     ends = rf"(?i)^({words})([-_. ]+(?=.)|(?=\d))|(?<=.)[-_. ]+({words})$"
@@ -154,7 +155,7 @@ def _place(name, number):
     "组和编号：组是子文件夹，或名字去掉末尾的数字；`t04_ch00`的通道不算，`t (4)`就是`t4`"
     folder, _, stem = name.rpartition("/")
     stem = re.sub(r"(?<=[^\d\s]) ?[(（](\d+)[)）]$", r"\1", stem)
-    stem = re.sub(r"(?i)(\d)_ch\d+$|(\bt\d+|_t\d+)_c\d+$", r"\1\2", stem)
+    stem = re.sub(r"(?i)(\d)_ch\d+$|(\b[tz]\d+|_[tz]\d+)_c\d+$", r"\1\2", stem)
     digits = re.search(r"\d+$", stem)
     group = folder or stem[:digits.start() if digits else None].rstrip("-_. ") or "all"
     return group, int(digits[0]) if digits else number

@@ -177,8 +177,9 @@ def tiff_page(
         raise fault(ValueError, f"{path}有{pages}页，这里只处理二维图像",
                     "把每一页另存为一个文件；训练用的两个堆栈，叫x-volume.tif和x-labels.tif，"
                     "放进同一个文件夹，--data写它", "own")
-    if number is not None and (len(series) > 1 or number >= pages):
-        raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页，{len(series)}种大小",
+    kinds = {(one.keyframe.shape, one.dtype) for one in series}  # 一页一页写的，一页是一个系列
+    if number is not None and (len(kinds) > 1 or number >= pages):
+        raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页，{len(kinds)}种大小",
                     "重新导出成一个堆栈，各页一样大", "own")
     page = series[0].keyframe
     if page.photometric not in _PHOTOMETRIC and page.compression not in _JPEG:
@@ -212,6 +213,9 @@ def quiet_tifffile():  # 在里面读TIFF
 
 def _plane(series, number):
     "堆栈的一页；ImageJ的大堆栈只有第一页有标签，其余的像素紧跟着"
+    while number >= _planes(series[0]):
+        number, series = number - _planes(series[0]), series[1:]
+    series = series[0]
     if number < len(series.pages):
         return series.pages[number].asarray()
     return series.asarray().reshape(-1, *series.keyframe.shape)[number]
@@ -220,7 +224,7 @@ def _decode_tiff(path, number):
     "`(像素, 颜色的含义, 调色板, 是不是JPEG压缩的)`；调色板是`(3, N)` uint8"
     with open_tiff(path) as tiff:
         page = tiff_page(path, tiff, number)
-        pixels = page.asarray() if number is None else _plane(_series(tiff)[0], number)
+        pixels = page.asarray() if number is None else _plane(_series(tiff), number)
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
@@ -396,6 +400,7 @@ def count_pages(
         with quiet_tifffile(), open_tiff(path) as tiff:
             return sum(map(_planes, _series(tiff)))
     except Exception as e:
+        _decode(Path(path), 0)  # 由它说哪里不对
         raise fault(OSError, f"读不出{path}", _DAMAGED) from e
 
 # %% ../nbs/15_files.ipynb #15f10003

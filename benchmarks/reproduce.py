@@ -149,6 +149,7 @@ OURS_ABLATIONS = {  # 我们的配方换掉、去掉一样
     "start": {},
     "adam": dict(optimizer=torch.optim.Adam),
     "no_neighbours": dict(neighbours=0),
+    "alone": dict(neighbours=0),  # 同上，练主表那么多步
     "no_border": dict(w0=0),
     "no_scale": dict(scale=0),
     "no_rim": dict(margin=0, radius=0),
@@ -224,8 +225,10 @@ def all_runs():
     for protocol in ("01to02", "02to01"):  # 前三个种子没有试别的切法
         add(3, 16, "tutorial", protocol, budget=BUDGET[16])
     for change, seed in product(OURS_ABLATIONS, (0, 1)):
-        if change != "adam":
+        if change not in ("adam", "alone"):
             add(seed, 16, "ours", "01to02", change)
+    for seed, way in product((0, 1), (0, 1)):
+        add(seed, 16, "ours", U373.protocols[way], "alone", BUDGET[16])
     for seed, change in product((0, 1), LEFT_OUT):  # 02→01默认的切法低：是哪一样
         add(seed, 16, "ours", "02to01", change)
     for change, fold in product((*LEFT_OUT, "grey", "gamma"), FOLDS):  # 只看训练的录像，选得一样吗

@@ -53,7 +53,7 @@ def train(folder, batch_size, optimizer, epochs, out=None):
     data = Noted(folder, Tile(*TILE))
     data.seen = []  # 造的时候试取过一帧
     set_seed(0)
-    model = UNet(1, 1, width=4, dropout=0.5 if out else 0)
+    model = UNet(1, 1, width=4, dropout=0.5 if out else 0, value_range=data.value_range)
     if optimizer == "SGD":
         optimizer = torch.optim.SGD(model.parameters(), 1e-2)
     else:

@@ -90,7 +90,9 @@ def class_shares(
     masks: list[np.ndarray],  # 类别图；负数的像素不数
     classes: int,  # 分几类，连背景在内
 ) -> np.ndarray:  # `(classes,)`，每类占几成，加起来是1
-    "每类占像素的几成"
+    "每类占像素的几成；编号太大报`ValueError`"
+    for mask in masks:
+        _check_ids(mask[mask >= classes], classes)
     counts = sum(np.bincount(mask[mask >= 0], minlength=classes) for mask in masks)
     return counts / counts.sum()
 
@@ -243,7 +245,7 @@ def visualize_classes(
     "画一项的图像、真相、预测和答错的像素，都在图像的坐标系里；橙框是网络作答的窗口"
     import matplotlib.pyplot as plt
     image, _, weight, classes = unwrapped(dataset)[idx]
-    logits = _logits(model.to(device), image[None].to(device)).cpu()
+    logits = _logits(model.to(device), image[None])
     truth = torch.where(weight > 0, classes, -1)[0].numpy()
     pred = classify(logits)[0].numpy()
     mean = class_iou(confusion_matrix(pred, truth, logits.shape[1]))[1]

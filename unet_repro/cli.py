@@ -13,12 +13,10 @@ import contextlib, csv, errno, functools, glob, hashlib, inspect, io, json, math
 import re, sys, tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 import numpy as np
 import torch
-from PIL import Image
 from accelerate import PartialState
 from accelerate.utils import gather_object, set_seed
 from fastcore.docments import docments
@@ -27,19 +25,20 @@ from tqdm.auto import tqdm
 from .checks import check_size
 from .classes import class_iou, class_map, confusion_matrix, evaluate_classes
 from .classes import visualize_classes
-from .data import SegmentationDataset, _numbered, find_data, find_frames, read_image
+from .data import _numbered, find_data, read_image
 from .doctor import _alike, check_dataset, diagnose, suspect_masks
-from .engine import is_taken, train_run, training_lock
+from .engine import _sha256, is_taken, train_run, training_lock
 from .evaluate import field_of_interest, fit_cutting
 from .evaluate import score_folder, score_frames, scores_text
 from .export import _weights_hash, export_model, export_package, model_card
 from .files import command_line, fault, image_pixels, provenance, read_mask
 from .files import read_spacing, reason, replacing, shared_spacing
-from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, describe, find_own
-from .folders import identical, read_as, split_frames, unpaired
-from .hub import _local
+from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, class_count, describe
+from .folders import find_any, find_own, identical, split_frames, unpaired
+from .hub import _local, _read_about
 from .labels import _is_background, import_labels
-from .large import _roifile, label_cells, predict_file
+from .large import _check_class, _roifile, _write_planes, _write_table, label_cells
+from .large import predict_file
 from .membrane import labels_rand_error
 from .memory import checkpoint_activations, keep_memory
 from .model import UNet
@@ -326,10 +325,7 @@ def _find_read(source, synthesize, about):
         source.classes = "\n".join(_class_names(str(folder / "classes.txt")))
         source.kind = "border" if reading.kind == "border" else source.kind
         reading = _reading(source, about)
-    if not any(folder.glob("[0-9][0-9]")):
-        return find_own(folder, reading=reading), [folder]
-    frames = find_frames(folder)
-    return frames if reading == Reading() else read_as(frames, reading), [folder]
+    return find_any(folder, reading), [folder]
 
 def _check_colours(source, frames, about):
     "彩色的掩码，类写了名字，没说哪种颜色是哪一类：报`ValueError`"
@@ -340,23 +336,21 @@ def _check_colours(source, frames, about):
         raise fault(ValueError, "掩码是彩色的，类写了名字，没有说哪种颜色是哪一类",
                     f"添上--colours，次序与名字一样；有的颜色是{colours}", "classes")
 
-def _kinds(frames):
-    "掩码里有几类；是细胞的编号就是0"
-    reading = getattr(frames[0], "reading", None)
-    return reading.kinds if reading else 0
 
 
 # %% ../nbs/07_cli.ipynb #0a7a0004
-def _checked(source):
+def _checked(source, about={}):
     "体检、看病看什么：挑战赛的摆法是文件夹，别的是找到的帧；画边界的，看没画之前的"
+    if "border" in (source.kind, about.get("kind")):
+        about = {}
     if source.kind == "border":
         _find_frames(source)  # 画不出边界的，这里就报
         source = replace(source, kind="auto")
-    if not source.images and not source.masks and _reading(source) == Reading():
+    if not source.images and not source.masks and _reading(source, about) == Reading():
         folder = find_data(source.data, synthesize=False)
         if not (folder / "classes.txt").is_file():
             return folder
-    return _find_frames(source)[0]
+    return _find_frames(source, about=about)[0]
 
 def _say_reading(frames, masks, folders=()):
     "自己的图像：掩码读成了什么；`folders`里哪些没有用上"
@@ -443,7 +437,8 @@ def unet_doctor(
     if data and not model and any(file.is_file() for file in inside):
         raise fault(ValueError, f"{data}是模型，没有写数据", f"写成unet_doctor 数据 {data}")
     source = Source(data or Source.data, images, masks, kind, classes, colours, invert)
-    findings = diagnose(_checked(source), model)
+    about = _read_about(_last_of(Path(model)) / "about.json") if model else {}
+    findings = diagnose(_checked(source, about), model)
     print(f"看了数据{images or data or Source.data}" + (f"、模型{model}" if model else ""))
     for number, finding in enumerate(findings, 1):
         print(f"{number}. {finding.advice()}")
@@ -498,10 +493,8 @@ def _write_card(network, folder):
             partial.write_text(model_card(network, folder.parent), encoding="utf-8")
 
 def _keep_out(folder, option, *sources):
-    "结果要有名字，不能写进模型的文件夹、数据的文件夹"
+    "结果不能写进模型的文件夹、数据的文件夹"
     cure = f"用{option}换一个文件夹"
-    if not str(folder):
-        raise fault(ValueError, f"{option}是空的", cure)
     if (Path(folder) / "model.safetensors").exists():
         raise fault(ValueError, f"{option} {folder}是一个模型，结果会和它混在一起", cure)
     for source in sources:
@@ -519,19 +512,13 @@ def _keep_start(arguments):
 
 def _digest(frames, recipe):
     "图像和掩码的指纹，看TRA标记的配方再加标记的：搬了家的数据，看它是不是原来那一套"
-    parts = [[frame.image, frame.mask] for frame in frames]
-    marks = [[frame.marks] for frame in frames if frame.marks and RECIPES[recipe].radius]
-    found = []
-    for files in (parts, marks) if marks else (parts,):
-        digest = hashlib.sha256()
-        for file in dict.fromkeys(chain.from_iterable(files)):  # 堆栈只看一次
-            digest.update(file.read_bytes())
-        found.append(digest.hexdigest()[:16])
-    return "-".join(found)
-
-def _same_digest(before, now):
-    "早先的指纹没有TRA标记那一段"
-    return before == now if "-" in before else before == now.partition("-")[0]
+    files = [file for frame in frames for file in (frame.image, frame.mask)]
+    if RECIPES[recipe].radius:
+        files += [frame.marks for frame in frames if frame.marks]
+    digest = hashlib.sha256()
+    for file in dict.fromkeys(files):  # 堆栈只看一次
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 def _save_arguments(arguments, folders, dataset, digest, state):
     "开练之前，主进程记下参数；那里已有一次训练，或不是原来的数据，就报错"
@@ -541,7 +528,7 @@ def _save_arguments(arguments, folders, dataset, digest, state):
                     "换一个--out，或先删掉它；被打断的用"
                     f"{command_line(['--resume', str(out)])}接着练")
     found = _digest(dataset.frames, arguments.recipe)
-    if digest and not _same_digest(digest, found):
+    if digest not in (None, found):
         raise fault(ValueError, f"{folders[0]}与{out}练的不是同一套数据",
                     "用--data（或--images、--masks）指出原来的那一套")
     if not arguments.images:
@@ -569,8 +556,6 @@ def _read_arguments(run):
         for known in fields(Training):
             if known.name in saved:
                 value = saved[known.name]
-                if value == "" and known.default is None:  # 早先的，空的就是没写
-                    value = None
                 values[known.name] = _check_value(known.name, value, known.type, known.default)
             elif known.name in ("data", "width", "epochs", "seed"):
                 raise ValueError(f"缺少{known.name}")
@@ -600,10 +585,6 @@ def _resumed(given):
         old = getattr(saved, name)
         if old and _last_of(Path(changed[name])).resolve() == _last_of(Path(old)).resolve():
             del changed[name]
-    if "classes" in changed and saved.classes:
-        with contextlib.suppress(OSError, ValueError):  # 早先记的是哪个文件
-            if _class_names(saved.classes) == _class_names(changed["classes"]):
-                del changed["classes"]
     refused = sorted(changed.keys() - {"epochs", "low_memory"})
     if saved.decay and "epochs" in changed:
         refused.append("epochs（余弦按原来的轮数降）")
@@ -672,13 +653,13 @@ def _last_of(folder):
 def _remember(arguments, frames):
     "跟着模型走的读法：类别的，连同各类的值或颜色；别的是写明的那些，没写明就没有"
     told = _reading(arguments)
-    if _kinds(frames) and told.kind != "border":
+    if class_count(frames) and told.kind != "border":
         told = frames[0].reading
     return {} if told in (Reading(), Reading("border")) else dict(reading=asdict(told))
 
 def _prepare(arguments, frames, indices):
     "照参数备好网络、数据、损失、优化器；掩码的读法、类名和切细胞的数值跟着网络走"
-    recipe, classes = RECIPES[arguments.recipe], _kinds(frames)
+    recipe, classes = RECIPES[arguments.recipe], class_count(frames)
     if arguments.lr is None:
         arguments.lr = recipe.lr / 10 if arguments.start else recipe.lr
     arguments.decay = arguments.decay or recipe.decay
@@ -718,7 +699,7 @@ def _introduce(folders, frames, indices, parts):
     _say_reading(frames, dataset.masks, folders)
     weights = sum(weight.numel() for weight in parts["model"].parameters())
     print(f"网络{weights:,}个参数")
-    if not _kinds(frames):
+    if not class_count(frames):
         notes = [_warn_masks(dataset, *side) for side in zip(indices, ("训练", "测试"))]
         for note in _alike(filter(None, notes)):
             print(f"注意：{note}")
@@ -729,7 +710,7 @@ def _introduce(folders, frames, indices, parts):
     seen = set().union(*(np.unique(dataset.masks[i]).tolist() for i in train))
     if parts["model"].about.get("kind") == "border":
         _warn_thin([dataset.masks[i] for i in train])
-    absent = sorted(set(range(_kinds(frames))) - seen)
+    absent = sorted(set(range(class_count(frames))) - seen)
     if absent:
         print(f"注意：训练的帧里没有第{'、'.join(map(str, absent))}类，学不到它；换一种划分")
 
@@ -864,8 +845,7 @@ def _places(frames):
 def _split_again(trained, digest, about):
     """那次训练的`(全部的帧, 训练的, 留出的, 文件夹, 数据没有改动)`；数据不在了报错"""
     found, (train, test), folders = _training_data(_still_there(trained), about=about)
-    same = (not (trained.test and digest)
-            or _same_digest(digest, _digest(found, trained.recipe)))  # 添了帧，留出的就不同了
+    same = not trained.test or digest == _digest(found, trained.recipe)  # 添了帧，留出的就不同了
     return found, [found[i] for i in train], [found[i] for i in test], folders, same
 
 def _held_out(model, source, test_seq, about):
@@ -905,14 +885,18 @@ def _say_seen(count):
     elif count:
         print(f"注意：其中{count}帧是这个模型练过的，分数偏高")
 
+def _made(record):
+    "结果是谁做的；没有记录、读不出来，就是空的"
+    try:
+        made = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return made if isinstance(made, dict) else {}
+
 def _claim(folder, owner):
     "结果的文件夹归这个模型；里面已有别人的结果就报`FileExistsError`"
     record = folder / "made.json"
-    try:
-        made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    except ValueError:
-        made = {}
-    made = made if isinstance(made, dict) else {}
+    made = _made(record)
     same = {key for key in owner if made.get(key) == owner[key]}
     mine = owner.keys() - {"model", "weights"} <= same
     mine = mine and same & {"model", "weights"}  # 文件夹改了名也是它
@@ -930,36 +914,11 @@ def _write_tiff(labels, path):
     if labels.max() >= 2**16:
         raise fault(ValueError, f"{path}的编号到了{labels.max()}，16位至多65535",
                     "把--min_size改大")
-    picture = io.BytesIO()
-    Image.fromarray(labels.astype("uint16")).save(picture, "TIFF", compression="tiff_lzw")
     with replacing(path) as partial:
-        partial.write_bytes(picture.getvalue())
-
-def _write_probability(probability, path):
-    "前景的概率写成float32的TIFF"
-    with replacing(path) as partial:
-        Image.fromarray(foreground(probability)).save(partial, "TIFF", compression="tiff_deflate")
+        _write_planes([labels], partial, np.uint16)
 
 
 # %% ../nbs/07_cli.ipynb #0a7a0010
-def _sequence_images(folder, seq):
-    "一段录像的全部图像，按编号"
-    images = list(_numbered(folder / seq, "t").values())
-    if not images:
-        have = sorted(d.name for d in folder.glob("[0-9][0-9]"))
-        raise fault(FileNotFoundError, f"{folder / seq}里没有t021.tif这样的图像",
-                    f"检查--data和--test_seq；有的录像是{have}")
-    return images
-
-def _predict_sequence(network, images, res, cuts, keep):
-    "预测每一帧，写成挑战赛的结果：t021.tif对应mask021.tif"
-    for file in tqdm(images, desc="预测", disable=None):
-        probability = predict_image(network, read_image(file))
-        labels = label_instances(foreground(probability), **cuts)
-        _write_tiff(labels, res / f"{file.stem.replace('t', 'mask', 1)}.tif")
-        if keep:
-            _write_probability(probability, res / f"{file.stem}_probability.tif")
-
 def _names(frames):
     "各帧的名字：文件名；重了的，前面添上组，堆栈的添上页"
     stems, names = [frame.image.stem for frame in frames], []
@@ -969,22 +928,18 @@ def _names(frames):
     twice = {name for name in names if names.count(name) > 1}
     return [f"{name}_{i:03d}" if name in twice else name for i, name in enumerate(names)]
 
-def _predict_frames(network, frames, res, cuts, keep):
-    "预测自己的各帧：编号、真相、名字"
-    names, found, truths = _names(frames), [], []
-    for name, frame in zip(names, tqdm(frames, desc="预测", disable=None)):
-        image, truth = frame.read()
-        probability = predict_image(network, image)
+def _predict_each(network, rows, res, cuts, keep):
+    "每行是`(图像, 页, 结果的名字, 概率图的名字)`：一张一张地预测，写进结果的文件夹"
+    for file, page, name, title in tqdm(rows, desc="预测", disable=None):
+        probability = predict_image(network, read_image(file, page))
         if network.about.get("classes"):
             labels = class_map(probability)
         else:
             labels = label_instances(foreground(probability), **cuts)
         _write_tiff(labels, res / f"{name}.tif")
         if keep:
-            _write_probability(probability, res / f"{name}_probability.tif")
-        found.append(labels)
-        truths.append(truth)
-    return found, truths, names
+            with replacing(res / f"{title}_probability.tif") as partial:
+                _write_planes([foreground(probability)], partial, np.float32)
 
 def _score_classes(found, truths, names, border):
     "多类的成绩：视野里每类的IoU、平均、混淆矩阵，印成表"
@@ -1004,7 +959,7 @@ def _score_classes(found, truths, names, border):
 def _check_kinds(names, given, frames):
     "模型分的类和掩码里的、写明的类要一样多，次序一样；名字不同，说一声"
     count = len(names or [])
-    kinds = _kinds(frames) if len(given) in (0, count) else len(given)
+    kinds = class_count(frames) if len(given) in (0, count) else len(given)
     if count != kinds:
         model = f"分{len(names)}类" if names else "分前景和背景"
         masks = f"有{kinds}类" if kinds else "是细胞的编号"
@@ -1056,7 +1011,8 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     where = "、".join(map(str, folders)) + (f"，序列{seq}" if seq else "")
     print(f"数据{where}，{len(frames)}帧有真相")
     whole = (source.images or source.data) and not seq
-    _say_reading(frames, _check_masks(frames), folders if whole else ())
+    truths = _check_masks(frames)
+    _say_reading(frames, truths, folders if whole else ())
     _say_seen(seen)
     weights = _weights_hash(network)
     picked = held and _is_picked(model, weights)
@@ -1068,14 +1024,20 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     owner = dict(data=places, test_seq=seq, held_out=held, reading=str(reading))
     _claim(res, owner | dict(model=str(model.resolve()), weights=weights))
     truth = folders[0] / f"{seq}_GT"
-    if names:
-        found, truths, _ = _predict_frames(network, frames, res, cuts, keep)
-        scores = _score_classes(found, truths, names, border)
-    elif truth.is_dir() and reading.kind == "ids":  # 掩码写的就是编号
-        _predict_sequence(network, _sequence_images(folders[0], seq), res, cuts, keep)
-        scores = score_folder(res, truth, border)
+    film = not names and truth.is_dir() and reading.kind == "ids"  # 掩码写的就是编号
+    if film:  # 整段都预测：t021.tif对应mask021.tif
+        files = _numbered(folders[0] / seq, "t").values()
+        rows = [(file, None, f"mask{file.stem[1:]}", file.stem) for file in files]
     else:
-        found, truths, called = _predict_frames(network, frames, res, cuts, keep)
+        called = _names(frames)
+        rows = [(frame.image, frame.page, name, name) for frame, name in zip(frames, called)]
+    _predict_each(network, rows, res, cuts, keep)
+    found = [] if film else [read_mask(res / f"{name}.tif") for name in called]
+    if film:
+        scores = score_folder(res, truth, border)
+    elif names:
+        scores = _score_classes(found, truths, names, border)
+    else:
         scores = score_frames(found, truths, called, marks, border)
         if reading.kind == "binary":  # 文件里没有编号：也看分块
             inside = [np.where(field_of_interest(t.shape, border), t, 0) for t in truths]
@@ -1201,49 +1163,32 @@ def _find_images(paths, out):
 
 def _hash(*files):
     "几个文件的内容合起来的指纹"
-    parts = []
-    for file in files:
-        with open(file, "rb") as opened:
-            parts.append(hashlib.file_digest(opened, "sha256").hexdigest()[:16])
-    return "-".join(parts)
+    return "-".join(_sha256(file)[:16] for file in files)
 
 def _collect_cells(out, maker):
     "`maker`做的`名字_cells.csv`合成`cells.csv`；返回没有合进去的张数、合进去的名字、细胞的个数"
     rows, names, formula, others, stems = [], ["image"], tuple("=+-@"), 0, set()
     for part in sorted(out.glob("*_cells.csv")):
-        if _made(part.stem.removesuffix("_cells"), out)[1].get("maker") != maker:
+        name = part.stem.removesuffix("_cells")
+        if _made(out / f"{name}_made.json").get("maker") != maker:
             others += 1
             continue
-        table = csv.DictReader(part.read_text(encoding="utf-8-sig").splitlines())
-        for before, name in zip(["image", *table.fieldnames], table.fieldnames):
-            if name not in names:
-                names.insert(names.index(before) + 1, name)
-        name = part.stem.removesuffix("_cells")
         stems.add(name)
+        table = csv.DictReader(part.read_text(encoding="utf-8-sig").splitlines())
+        for before, column in zip(["image", *table.fieldnames], table.fieldnames):
+            if column not in names:
+                names.insert(names.index(before) + 1, column)
         if name.startswith(formula):  # Excel会把它当公式算
             name = f"'{name}"
         rows += [dict(image=name) | cell for cell in table]
     with replacing(out / "cells.csv") as partial:
-        with open(partial, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as f:
-            writer = csv.DictWriter(f, names)
-            writer.writeheader()
-            writer.writerows(rows)
+        _write_table(rows, partial, names)
     return others, stems, len(rows)
 
 # %% ../nbs/07_cli.ipynb #65d96eec
-def _made(stem, out):
-    "这个名字的`(结果的图像, 它的记录)`；记录读不出来就是空的"
-    label, record = out / f"{stem}_label.tif", out / f"{stem}_made.json"
-    try:
-        made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    except (OSError, ValueError):
-        made = {}
-    return label, made if isinstance(made, dict) else {}
-
 def _is_done(file, out, maker):
     "这张图像是不是已由同一个模型、同样的选项做过；那里是别人的结果就报`ValueError`"
-    made = _made(file.stem, out)[1]
-    there = _results(file.stem, out)
+    made, there = _made(out / f"{file.stem}_made.json"), _results(file.stem, out)
     if not there:
         return False
     content = _hash(file)
@@ -1251,9 +1196,7 @@ def _is_done(file, out, maker):
     if made.get("content") != content and made.get("source") != source:
         owner = made.get("source", "不知道哪一张图像")
         raise fault(ValueError, f"{there[0]}是{owner}的结果，不盖掉", "换一个--out，或先删掉它")
-    needed = ["label.tif", "overlay.png", "cells.csv"]
-    needed += ["rois.zip"] * maker["rois"] + ["probability.tif"] * maker["write_probability"]
-    whole = all((out / f"{file.stem}_{end}").exists() for end in needed)
+    whole = "results" in made and all((out / name).exists() for name in made["results"])
     return whole and made.get("content") == content and made.get("maker") == maker
 
 _RESULTS = ("label.tif", "overlay.png", "cells.csv", "rois.zip", "probability.tif",
@@ -1269,12 +1212,13 @@ def _predict_one(model, file, out, maker, **options):
     made = dict(source=str(file.resolve()), content=_hash(file), maker=maker)
     if not _results(file.stem, out):  # 头一次做，先占住名字
         _write_json(made, record)
-    before = _made(file.stem, out)[1]
+    before = _made(record)
 
     def ready(names):
-        if _made(file.stem, out)[1] not in (before, made):
+        if _made(record) not in (before, made):
             raise fault(ValueError, f"同时有另一个unet_predict在{out}里写{file.stem}的结果",
                         "等它做完，换一个--out再来")
+        made["results"] = names
         _write_json(made | dict(maker=None), record)  # 换到一半停下的，下次重做
         for path in _results(file.stem, out):  # 从前的选项做的，不要混在一起
             if path.name not in names:
@@ -1309,16 +1253,6 @@ def _finish(done, out, maker, cuts, skipped, redone):
         print(f"{len(done)}张的结果在{out}（{_cuts_text(cuts)}）；"
               f"打开看：{out / f'{done[0].stem}_overlay.png'}")
 
-def _check_class(network, cell_class):
-    "第几类是细胞，写得对不对"
-    classes = network.head.out_channels
-    if cell_class is None:
-        return
-    if classes <= 2:
-        raise fault(ValueError, "这个模型只分前景和背景，没有别的类", "去掉--cell_class", "classes")
-    if cell_class >= classes:
-        raise fault(ValueError, f"cell_class={cell_class}，模型有{classes}类",
-                    f"要在1到{classes - 1}之间，第0类是背景", "classes")
 
 # %% ../nbs/07_cli.ipynb #07f10002
 def _bar(files, mine):
@@ -1361,7 +1295,7 @@ def unet_predict(
     (files, left), folder = _find_images(images, out), _find_model(model)
     _keep_out(out, "--out")
     if rois:
-        _roifile()
+        _roifile("写ROI")
     network = UNet.from_pretrained(folder).to(state.device)
     _check_class(network, cell_class)
     options = dict(average=average, cell_class=cell_class, rois=rois,
@@ -1387,7 +1321,7 @@ def unet_predict(
                     if _is_done(file, out, maker):
                         skipped += 1
                         continue
-                    again = _made(file.stem, out)[0].exists()
+                    again = (out / f"{file.stem}_label.tif").exists()
                     _predict_one(network, file, out, maker, max_memory=limit, said=said,
                                  progress=bar.update, **options)
                     redone += again

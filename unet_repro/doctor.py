@@ -22,9 +22,9 @@ from ._modidx import d as _index
 from .checks import is_flat
 from .classes import check_classes
 from .data import SegmentationDataset, _numbered, find_frames
-from .evaluate import count_errors, iou, match_objects
+from .evaluate import count_errors, iou
 from .files import ENTRIES, at_page, fault, moved, read_image, read_mask
-from .folders import _pieces, find_own, identical, split_frames
+from .folders import _pieces, class_count, find_any, find_own, identical, split_frames
 from .membrane import rand_info
 from .model import UNet
 from .pairs import image_files, is_copy
@@ -309,7 +309,7 @@ def _check_sequence(seq, files, report, hints):
     images, masks = _read_group(files, report)
     _check_pairs(files, images, masks, report)
     pairs = [n for n in masks if n in images and images[n].shape[:2] == masks[n].shape]
-    classes = bool(_classes([*files.get("frame", {}).values()]))
+    classes = bool(class_count([*files.get("frame", {}).values()]))
     problem, note = suspect_masks(
         seq, [images[n] for n in pairs], [masks[n] for n in pairs], classes)
     report.problems += [problem] if problem else []
@@ -357,7 +357,7 @@ def check_dataset(
 
 def _open_all(frames):
     "像训练那样打开一遍：最小的图像放不放得下一个窗口，各类是不是都有"
-    dataset, classes = SegmentationDataset(frames, lambda *pair: pair), _classes(frames)
+    dataset, classes = SegmentationDataset(frames, lambda *pair: pair), class_count(frames)
     _fit_all(dataset, [mask.shape for mask in dataset.masks], TUTORIAL.window)
     if classes:
         check_classes(dataset, classes)
@@ -381,11 +381,6 @@ def _look(report):
     _check_spare(groups or {}, report)
     return groups or {}, frames
 
-def _classes(frames):
-    "读作类别的帧，连背景分几类；不分类是0"
-    reading = getattr(frames[0], "reading", None) if frames else None
-    return reading.kinds if reading else 0
-
 def _check_alone(groups, frames, report):
     "只有一组的，够不够划分"
     if len(groups) != 1:
@@ -407,7 +402,7 @@ def _find(data):
     if isinstance(data, list):
         return data
     with contextlib.suppress(OSError, ValueError):
-        return find_frames(data) if _sequences(Path(data)) else find_own(data)
+        return find_any(data)
     return []
 
 def _frames(data, most=20, total=120):
@@ -445,7 +440,7 @@ def _fringe(mask):
 def _check_fringe(frames):
     "插过值的掩码；类别的不看，一像素宽的线也可以是一类"
     for frame, _, mask in frames:
-        if _classes([frame]):
+        if class_count([frame]):
             continue
         share = _fringe(mask)
         if share > 0.08:
@@ -493,9 +488,10 @@ def _ways(i, frames, slopes, scores, unit):
         turns = {"上下翻转": mask[::-1], "左右翻转": mask[:, ::-1], "转180度": mask[::-1, ::-1]}
         for way, turned in turns.items():
             yield slopes[i][_outline(turned)].mean() / unit, way, turned, frame
+        outline = _outline(mask)
         for (other, _, _), slope in zip(frames, slopes):
             if other != frame and slope.shape == mask.shape:
-                score = slope[_outline(mask)].mean() / unit
+                score = slope[outline].mean() / unit
                 yield score, f"换成{at_page(other.image, other.page)}", mask, other
 
 # %% ../nbs/09_faq.ipynb #e9eb1895
@@ -779,10 +775,11 @@ def diagnose(
 ) -> list[Finding]:  # 毛病；没有就是空的
     "给数据集和模型看病：只看不改；模型读不出来报`OSError`或`ValueError`"
     opened = _open(model) if model else None
-    report, frames = check_dataset(data), _frames(data)
+    report, found = check_dataset(data), _find(data)
+    frames = _frames(found)
     findings = report.problems + [note for note in report.notes if note.entry]
     findings += [*_check_fringe(frames), *_check_match(frames)]
-    findings += list(_check_same(_find(data))) or _check_leak(
+    findings += list(_check_same(found)) or _check_leak(
         frames, opened[2].get("test_seq") if opened else None)
     return _alike(findings) + (_check_model(*opened, frames) if opened else [])
 

@@ -261,11 +261,6 @@ def _save_epoch(engine, parts, history, out):
 # %% ../nbs/13_engine.ipynb #e9f264d1
 def _damage(state):
     "这份状态哪里不对，一句话；完好是`None`"
-    for f in sorted(state.iterdir()):
-        if f.suffix == ".pkl":
-            return f"{f.name}是旧版本写的，里面可能带着程序，不读"
-        if not f.is_file():
-            return f"{f.name}不是文件"
     try:
         sums = dict(json.loads((state / "checksums.json").read_text()))
     except (OSError, ValueError, TypeError):
@@ -306,7 +301,6 @@ def _read_state(engine, parts, state):
     if processes != engine.num_processes:
         raise fault(ValueError, f"{state}是{processes}个进程存的，现在是{engine.num_processes}个",
                     "进程数要一样")
-    file = None
     try:
         file = state / "model.safetensors"
         load_model(parts.model, file)

@@ -193,12 +193,12 @@ _NOT_AREAS = dict(LINE="直线", FREELINE="手画的线", POLYLINE="折线", ANG
 _AUTOMATIC = re.compile(r"\d+-\d+(-\d+)*")  # ROI Manager自己起的名字，没有意思
 _SPLINE = 1  # 选项：顶点之间是样条曲线
 
-def _roifile(file):
-    "可选的包roifile"
+def _roifile(what):
+    "可选的包roifile；what是拿它做什么，没有装时说"
     try:
         import roifile
     except ImportError as e:
-        raise fault(ValueError, f"读{file}要roifile", "pip install roifile") from e
+        raise fault(ValueError, f"{what}要roifile", "pip install roifile") from e
     return roifile
 
 def _roi_rings(roi, where):
@@ -233,7 +233,7 @@ def _roi_rings(roi, where):
 
 def _read_imagej(file):
     "一个.roi，或一个装着.roi的.zip：一张图像"
-    frombytes = _roifile(file).ImagejRoi.frombytes
+    frombytes = _roifile(f"读{file}").ImagejRoi.frombytes
     if file.suffix.lower() == ".roi":
         contents = [(file.stem, file.read_bytes())]
     else:

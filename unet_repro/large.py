@@ -24,9 +24,10 @@ from tqdm.auto import tqdm
 from .classes import class_map, grow_back
 from .files import (
     fault, open_tiff, quiet_tifffile, read_image, read_spacing, reason, tiff_page)
+from .labels import _roifile
 from .model import UNet
-from .predict import _check_fit, _cut_parts, _frame, cutting, foreground
-from .predict import label_instances, plan_tiles, predict_tiles
+from .predict import _check_choices, _check_fit, _cut_parts, _frame, cutting
+from .predict import foreground, label_instances, plan_tiles, predict_tiles
 
 # %% ../nbs/14_large.ipynb #5b284425
 class DiskArray:
@@ -76,10 +77,10 @@ def _strips(shape, height=None):
     tops = range(0, shape[0], height)
     return [(slice(top, min(top + height, shape[0])), slice(0, shape[1])) for top in tops]
 
-def _find_parts(probability, threshold, labels, strip):
+def _find_parts(probability, threshold, labels):
     "分条找连通域，编号写进labels；返回每个编号属于第几个连通域，各连通域的外框"
     boxes, joints, n, above = [(0, 0, 0, 0)], [np.zeros((2, 0), int)], 0, 0
-    for rows, cols in _strips(labels.shape, strip):
+    for rows, cols in _strips(labels.shape):
         p = probability[rows, cols]
         if not ((p >= 0) & (p <= 1)).all():
             raise fault(ValueError, "概率要在[0, 1]里，没有NaN", "logits先过sigmoid")
@@ -107,16 +108,16 @@ def label_strips(
     min_size: int,  # 小于这么多像素的前景丢掉，细胞里的洞填上
     neck: float,  # 脖子的半宽不到较小细胞半径的几成就切开，在[0, 1]里；0不切
     out: np.ndarray | None = None,  # 写到这里，`(H, W)` int32，可以是`DiskArray`；`None`新建
-    strip: int | None = None,  # 一次看几行，不影响结果；`None`是一次约四百万像素
 ) -> np.ndarray:  # `(H, W)` int32，0是背景，1、2、3……是细胞，由上到下编号
-    "与`label_instances`一样的编号，一条一条地做"
+    "与`label_instances`一样的编号，一条一条地做；形状或数值不对时报`ValueError`"
+    _check_choices(threshold, min_size, neck)
     if out is not None and tuple(out.shape) != tuple(probability.shape):
         raise fault(ValueError, f"out的形状是{out.shape}，概率图是{probability.shape}",
                     "两者要一样大")
     labels = np.empty(probability.shape, np.int32) if out is None else out
-    owner, frames = _find_parts(probability, threshold, labels, strip)
+    owner, frames = _find_parts(probability, threshold, labels)
     _cut_parts(labels, owner, frames, neck, min_size)
-    for where in _strips(labels.shape, strip):
+    for where in _strips(labels.shape):
         labels[where] = np.maximum(-labels[where], 0)
     return labels
 
@@ -238,6 +239,9 @@ def measure_cells(
     spacing: tuple | None = None,  # 一个像素的`(高, 宽)`，微米；`None`没有`area_um2`
 ) -> list[dict]:  # 每个细胞一个字典，键是上表的列
     "量出每个细胞的面积、中心、周长、离心率、平均灰度、平均概率、外框；大小不同报`ValueError`"
+    if labels.dtype.kind not in "iu":
+        raise fault(ValueError, f"编号图是{labels.dtype}，要整数",
+                    "先分出细胞：label_instances(概率)；浮点的编号，先.astype(int)")
     count = max(int(labels[where].max()) for where in _strips(labels.shape))
     planes = [probability] if image is None else [probability, image]
     for plane in planes:
@@ -299,17 +303,9 @@ def outline(
 
 
 # %% ../nbs/14_large.ipynb #14f1000a
-def _roifile():
-    "可选的包roifile"
-    try:
-        import roifile
-    except ImportError as e:
-        raise fault(ValueError, "写ROI要roifile", "pip install roifile") from e
-    return roifile
-
 def _roi(rings, name):
     "一个细胞的ROI；坐标超过60535的，整数的写法放不下，也写成复合的"
-    roifile, points = _roifile(), np.concatenate(rings)
+    roifile, points = _roifile("写ROI"), np.concatenate(rings)
     (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
     roi = roifile.ImagejRoi(name=name, left=left, top=top, right=right, bottom=bottom)
     if len(rings) == 1 and points.max() <= 60_535:
@@ -354,10 +350,9 @@ def _color(ids):
 def draw_overlay(
     image: np.ndarray,  # `(H, W)`或`(H, W, 3)`的图像；可以是`DiskArray`
     labels: np.ndarray,  # `(H, W)`的编号；可以是`DiskArray`
-    size: int = 2048,  # 叠图的边长至多多少像素
-) -> Image.Image:  # RGB图像
-    "把细胞一个一色地叠在图像上"
-    step = -(-max(labels.shape) // size)
+) -> Image.Image:  # RGB图像，边长至多2048像素
+    "把细胞一个一色地叠在图像上；太大的隔几个像素取一个"
+    step = -(-max(labels.shape) // 2048)
     rows = range(0, len(labels), step)
     small = np.concatenate([image[y:y + 1, ::step] for y in rows])
     ids = np.concatenate([labels[y:y + 1, ::step] for y in rows])
@@ -402,12 +397,13 @@ def _write_planes(planes, path, dtype, colored=False, spacing=None):
 _COLUMNS = ("id", "area", "y", "x", "perimeter", "eccentricity", "intensity_mean", "probability",
             "top", "left", "bottom", "right")
 
-def _write_table(cells, path):
-    "细胞的表；开头有BOM，Excel才认得出是UTF-8"
-    with open(path, "w", newline="", encoding="utf-8-sig") as file:
-        writer = csv.DictWriter(file, list(cells[0]) if cells else _COLUMNS)
+def _write_table(rows, path, columns=None):
+    "细胞的表；开头有BOM，Excel才认得出是UTF-8；图像的名字写不成UTF-8的，照样写得下"
+    columns = columns or list(rows[0] if rows else _COLUMNS)
+    with open(path, "w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows(cells)
+        writer.writerows(rows)
 
 
 # %% ../nbs/14_large.ipynb #e758c8fb
@@ -454,20 +450,18 @@ def _clear_dead(out):
 @contextlib.contextmanager
 def _scratch(out):
     "out里只归这个进程的临时文件夹，用完删掉；建不了、写不下时说清楚"
-    folder = None
+    prefix = f".partial.{_HOST}.{os.getpid()}."
     try:
         out.mkdir(parents=True, exist_ok=True)
         _clear_dead(out)
-        folder = Path(tempfile.mkdtemp(prefix=f".partial.{_HOST}.{os.getpid()}.", dir=out))
-        yield folder
+        own = tempfile.TemporaryDirectory(prefix=prefix, dir=out, ignore_cleanup_errors=True)
+        with own as folder:
+            yield Path(folder)
     except OSError as e:
         if e.errno is None:
             raise  # 读图像时的错，已经说清楚了
         raise fault(OSError, f"结果写不进{out}（{reason(e)}）",
                     "腾出空间、检查权限，或换一个文件夹；已写好的结果没有改动") from e
-    finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
 
 # %% ../nbs/14_large.ipynb #da55a120
 def _class_names(model):
@@ -480,6 +474,13 @@ def _class_names(model):
         raise fault(ValueError, f"模型有{classes}类，about.json里的classes却是{names}",
                     f"写{classes}个名字，第一个是背景", "classes")
     return names
+
+def _check_class(model, cell_class):
+    "第几类是细胞，写得对不对"
+    count = max(2, model.head.out_channels)
+    if cell_class is not None and (count == 2 or cell_class not in range(1, count)):
+        cure = f"写1到{count - 1}，0是背景" if count > 2 else "去掉它：前景就是细胞"
+        raise fault(ValueError, f"cell_class={cell_class}，模型连背景分{count}类", cure, "classes")
 
 def _check_spacing(model, spacing):
     "图像的像素与训练的差了一成以上：要说的话"
@@ -566,12 +567,10 @@ def predict_file(
 ) -> int:  # 分出几个细胞
     "预测一个文件，写出`名字_label.tif`、`_overlay.png`、`_cells.csv`，有类的还有`_class`两个"
     count, names = max(2, model.head.out_channels), _class_names(model)
-    if cell_class is not None and cell_class not in range(1, count):
-        raise fault(ValueError, f"cell_class={cell_class}，模型有{count}类",
-                    f"第0类是背景，细胞的编号从1到{count - 1}", "classes")
+    _check_class(model, cell_class)
     chosen = cutting(model, **given)  # 数值不对，预测之前就说
     if rois:
-        _roifile()
+        _roifile("写ROI")
     out, name, spacing = Path(out), Path(file).stem, read_spacing(file)
     with _scratch(out) as folder:
         image = open_image(file, folder)
@@ -588,7 +587,7 @@ def predict_file(
             answer[rows, cols] = p
             if progress:
                 progress((rows.stop - rows.start) * (cols.stop - cols.start))
-        label_instances(answer.cells, **chosen, out=labels)
+        label_strips(answer.cells, **chosen, out=labels)
         if border:
             grown = DiskArray(folder / "grown", shape, np.int32)
             labels = _grow_strips(labels, answer.inside, grown)

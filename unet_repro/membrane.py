@@ -10,7 +10,8 @@ __all__ = ['THRESHOLDS', 'pixel_error', 'rand_error', 'labels_rand_error', 'rand
 #| code-summary: "导入"
 import numpy as np
 from scipy import ndimage
-from .evaluate import _check, _count_pixels, _frames, overlap_table
+from .checks import check_labels, pair_frames
+from .evaluate import _count_pixels, overlap_table
 from .files import fault
 from .train import iou_and_dice
 
@@ -21,7 +22,7 @@ THRESHOLDS = np.arange(11) / 10  # 门槛
 
 def _sections(probability, truth):
     "每张切片一对：概率，布尔的真相；不合规矩报`ValueError`"
-    pairs = _frames(probability, truth)
+    pairs = pair_frames(probability, truth)
     if not pairs:
         raise fault(ValueError, "一张切片也没有", "至少给一张")
     for z, (p, labels) in enumerate(pairs):
@@ -83,7 +84,7 @@ def labels_rand_error(
     truth: list,  # 同样大小：大于0是内部
 ) -> float:  # 0最好
     "分好了块的Rand错误：不用在测试上挑门槛"
-    pairs = [_check(*pair) for pair in _frames(labels, truth)]
+    pairs = [check_labels(*pair) for pair in pair_frames(labels, truth)]
     return 1 - _rand_f((found, inside > 0) for found, inside in pairs)
 
 # %% ../nbs/24_membrane.ipynb #e06f0009

@@ -176,7 +176,7 @@ class UNet(nn.Module, ModelFolder):
 @patch
 def _check(self: UNet, x):
     "在门口拦下通道数或边长不合法的输入"
-    check_input(x, self.in_channels, next(self.parameters(), x).dtype)
+    check_input(x, self.in_channels, next(self.parameters(), x))
     for n in x.shape[-2:]:
         output_size(n, self.depth, self.padding)
 

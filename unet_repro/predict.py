@@ -433,36 +433,27 @@ def _frame(rows, cols):
 
 # %% ../nbs/05_predict.ipynb #4588ed39
 def _check_map(probability):
-    "概率图要是二维的，在[0, 1]里；硬盘上的大图像只看形状。张量变成数组"
+    "概率图要是二维的，在[0, 1]里；张量变成数组"
     if isinstance(probability, torch.Tensor):
         probability = probability.detach().cpu().numpy()
     if probability.ndim != 2:
         raise fault(ValueError, f"概率图的形状是{probability.shape}，要(H, W)",
                     "多类的概率先过foreground，或取出一类，如probability[1]")
-    on_disk = not isinstance(probability, np.ndarray)
-    if not (on_disk or ((probability >= 0) & (probability <= 1)).all()):
+    if not ((probability >= 0) & (probability <= 1)).all():
         raise fault(ValueError, "概率要在[0, 1]里，没有NaN", "logits先过sigmoid")
     return probability
 
 def label_instances(
-    probability: np.ndarray,  # `(H, W)`，前景的概率，在[0, 1]里；可以是`DiskArray`
+    probability: np.ndarray,  # `(H, W)`，前景的概率，在[0, 1]里；硬盘上的用`label_strips`（14章）
     threshold: float = 0.5,  # 大于它的像素是前景，在[0, 1]里
     min_size: int = 100,  # 小于这么多像素的前景丢掉，细胞里的洞填上
     neck: float = 0.7,  # 脖子的半宽不到较小细胞半径的几成就切开，在[0, 1]里；0不切
-    **strips,  # 硬盘上的大图像用的`out`、`strip`，见14章
 ) -> np.ndarray:  # `(H, W)` int32，0是背景，1、2、3……是细胞，由上到下编号
     "由概率图分出一个个细胞：过门槛、连通域、分水岭；形状或数值不对时报`ValueError`"
     _check_choices(threshold, min_size, neck)
-    unknown = strips.keys() - {"out", "strip"}
-    if unknown:
-        raise fault(TypeError, f"label_instances没有参数{'、'.join(sorted(unknown))}",
-                    "可写threshold、min_size、neck；硬盘上的大图像还有out、strip")
     probability = _check_map(probability)
     if 0 in probability.shape:
         return np.zeros(probability.shape, np.int32)
-    if strips or not isinstance(probability, np.ndarray):
-        from unet_repro.large import label_strips
-        return label_strips(probability, threshold, min_size, neck, **strips)
     labels, count = ndimage.label(probability > threshold)
     frames = [_frame(*box) for box in ndimage.find_objects(labels)]
     _cut_parts(labels, np.arange(count + 1), frames, neck, min_size)

@@ -20,7 +20,8 @@ from torchvision.transforms import v2
 from .classes import ClassCrossEntropy, check_classes, class_shares
 from .data import SegmentationDataset, split_by_sequence
 from .files import fault
-from .model import UNet, input_size, output_size
+from .folders import Reading, find_any
+from .model import UNet
 from .recipe import PAPER, RECIPES, TUTORIAL, ClippedSGD, Recipe
 from .recipe import WeightedCrossEntropy, ignore_unlabelled, make_transforms, quiet_head
 
@@ -38,9 +39,7 @@ def fit_window(
     if most < 4:
         raise fault(ValueError, f"窗口至多{most}像素", "最小的合法窗口是4像素")
     window = min(h, w, most)
-    while output_size(input_size(window, depth), depth) != window:
-        window -= 1
-    return window
+    return window - (window - 4) % 2**depth  # 合法的输出是4加2**depth的倍数（01章）
 
 def _fit_all(dataset, shapes, most):
     "放得进每一张的窗口；图像太小就说出是哪一张"
@@ -141,7 +140,7 @@ def _check_recipe(recipe):
 
 def prepare(
     recipe: Recipe | str,  # 配方，或它在`RECIPES`里的名字
-    data: Path | list,  # 数据集的文件夹，或帧的列表
+    data: Path | list,  # 数据集的文件夹，哪种摆法都行，或帧的列表
     test_seq: str = "02",  # 留作测试的录像
     indices: tuple | None = None,  # 训练、测试的帧的下标，各一列；给了就不看test_seq
     start: Path | None = None,  # 从这个模型文件夹起步，宽度照它的；`None`从头练
@@ -152,6 +151,12 @@ def prepare(
     if not isinstance(recipe, Recipe):
         raise fault(ValueError, f"没有{recipe!r}这套配方", f"可选{'、'.join(RECIPES)}")
     _check_recipe(recipe)
+    if not isinstance(data, (list, tuple)):
+        data = find_any(data, Reading(classes=recipe.classes))
+        kinds = getattr(data[0], "reading", Reading()).kinds
+        if kinds and not recipe.classes:
+            raise fault(ValueError, f"{data[0].mask}读作{kinds}类，配方却只分前景和背景",
+                        f"换成分类的配方：replace(TUTORIAL, classes={kinds})", "classes")
     dataset = SegmentationDataset(data, v2.Identity())
     recipe = replace(recipe, window=_window(recipe, dataset))
     train_transform, dataset.transform = make_transforms(recipe)

@@ -13,8 +13,8 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
-from .checks import check_targets, check_training
-from .files import fault, moved
+from .checks import check_loss, check_targets, check_training
+from .files import moved
 from .model import foreground_logit
 
 # %% ../nbs/02_train.ipynb #81098857
@@ -49,9 +49,7 @@ def _loss(model, criterion, images, targets):
     outputs = model(images)
     check_targets(criterion, images, outputs, *targets)
     loss = criterion(outputs, *targets)
-    if not torch.isfinite(loss):
-        raise fault(FloatingPointError, f"损失成了{loss.item()}", "常见原因："
-                    "学习率太大（试试除以10）、图像里有NaN、权重图里有无穷大", "nan")
+    check_loss(loss, model)
     return outputs, loss
 
 # %% ../nbs/02_train.ipynb #02aa0009

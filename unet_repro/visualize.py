@@ -33,9 +33,9 @@ HIT, MISS, FALSE_ALARM = "#0072B2", "#F0E442", "#D55E00"
 
 @torch.no_grad()
 def _logits(model, images):
-    "推理：关掉随机失活，算完恢复原样"
+    "推理，在网络所在的设备上；答案在CPU"
     with evaluating(model):
-        return model(images)
+        return model(images.to(next(model.parameters(), images).device)).cpu()
 
 def _overlay(ax, found, truth):
     "在图像上涂出猜中、漏报、误报"
@@ -68,7 +68,7 @@ def visualize_prediction(
     "画一项的图像、真相、预测和叠加，都在图像的坐标系里；橙框是网络作答的窗口"
     import matplotlib.pyplot as plt
     image, mask, *weight = unwrapped(test_dataset)[idx]
-    logits = _logits(model.to(device), image[None].to(device)).cpu()
+    logits = _logits(model.to(device), image[None])
     z, shape = foreground_logit(logits)[0], image.shape[-2:]
     truth = (mask.reshape(z.shape) > 0).float()
     if weight:

@@ -374,7 +374,7 @@ def true_labels(part):
 
 
 def score_membranes(found, test):
-    "EM：内部的概率，06章的四种量法，和前景的IoU"
+    "EM：内部的概率，24章的四种量法，和前景的IoU"
     inside = [labels > 0 for labels in true_labels(test)]
     v_rand, v_info = rand_info(found, inside)
     return dict(iou=iou(np.stack(found) > 0.5, np.stack(inside)),

@@ -79,12 +79,16 @@ def check_frames(
         raise fault(ValueError, f"{seg}里的掩码都没有0，也就没有背景", "背景要写0", "own")
 
 def check_greys(
-    item: tuple,  # 数据集的一项，变换过的
+    dataset,  # `SegmentationDataset`
+    i: int,  # 看第几项
 ) -> None:
-    "图像的灰度出了[-1, 1]，或负的都截成了一个值，说一声"
-    image = item[0]
-    low, high = image.min().item(), image.max().item()
-    cut = 0 <= low < high and (image == low).float().mean() > 0.1
+    "变换之后，图像的灰度出了[-1, 1]，或负的都截成了一个值，说一声"
+    item = dataset[i]
+    if not isinstance(item, tuple) or not torch.is_tensor(item[0]):  # 继承来的，给的是别的
+        return
+    image, (low, high) = item[0], torch.aminmax(item[0])
+    dark = np.min(dataset.images[i]) < np.mean(dataset.value_range)  # 变换之前有负的
+    cut = dark and 0 <= low < high and (image == low).float().mean() > 0.1
     if cut or max(-low, high) > 1.5:
         print(f"注意：变换之后，图像的灰度从{low:g}到{high:g}，给变换的是-1到1，预测时也是。"
               "明暗的变化用GreyJitter（04章）：ColorJitter、GaussianNoise把负的都截成0，"

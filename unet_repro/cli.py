@@ -350,7 +350,12 @@ def _checked(source, about={}):
         folder = find_data(source.data, synthesize=False)
         if not (folder / "classes.txt").is_file():
             return folder
-    return _find_frames(source, about=about)[0]
+    try:
+        return _find_frames(source, about=about)[0]
+    except (OSError, ValueError):
+        if _reading(source, about) == _reading(source):
+            raise
+        return _checked(source)  # 照模型的读法读不了：毛病由体检去说
 
 def _say_reading(frames, masks, folders=()):
     "自己的图像：掩码读成了什么；`folders`里哪些没有用上"

@@ -162,7 +162,7 @@ class SegmentationDataset(Dataset):
         self.channels = np.atleast_3d(self.images[0]).shape[2]
         self.value_range = _value_range(self.images) if value_range is None else value_range
         sizes = [min(m.shape) for m in self.masks]
-        check_greys(self[sizes.index(min(sizes))])  # 最小的一帧先过一遍变换：太小就在门口报错
+        check_greys(self, sizes.index(min(sizes)))  # 最小的一帧先过一遍变换：太小就在门口报错
 
     def __len__(self):
         return len(self.frames)
@@ -210,7 +210,7 @@ def split_by_sequence(
     learner = copy(dataset)  # 浅拷贝：解码好的帧两边共用
     learner.transform = train_transform or dataset.transform
     with torch.random.fork_rng([]):  # 不动随机数
-        check_greys(learner[train[0]])
+        check_greys(learner, train[0])
     return Subset(learner, train), Subset(dataset, test)
 
 # %% ../nbs/00_data.ipynb #5d0c7e21

@@ -177,10 +177,11 @@ def tiff_page(
         raise fault(ValueError, f"{path}有{pages}页，这里只处理二维图像",
                     "把每一页另存为一个文件；训练用的两个堆栈，叫x-volume.tif和x-labels.tif，"
                     "放进同一个文件夹，--data写它", "own")
-    kinds = {(one.keyframe.shape, one.dtype) for one in series}  # 一页一页写的，一页是一个系列
+    kinds = {(one.keyframe.shape, one.dtype, one.keyframe.photometric) for one in series}
     if number is not None and (len(kinds) > 1 or number >= pages):
-        raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页，{len(kinds)}种大小",
-                    "重新导出成一个堆栈，各页一样大", "own")
+        mixed = f"，{len(kinds)}种大小或颜色" if len(kinds) > 1 else ""
+        raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页{mixed}",
+                    "重新导出成一个堆栈，各页一样大、一种颜色", "own")
     page = series[0].keyframe
     if page.photometric not in _PHOTOMETRIC and page.compression not in _JPEG:
         name = getattr(page.photometric, "name", page.photometric)

@@ -447,7 +447,8 @@ def find_any(
     reading: Reading = Reading(),  # 掩码怎样读
 ) -> list[Frame]:  # 按组和编号排好
     "找到有掩码的帧：挑战赛摆法的掩码是编号，别的看过掩码再定；读法写明了，照它"
-    if not any(part.is_dir() for part in Path(folder).glob("[0-9][0-9]")):
+    folder = Path(folder)
+    if folder.is_dir() and not any(part.is_dir() for part in folder.glob("[0-9][0-9]")):
         return find_own(folder, reading=reading)
     frames = find_frames(folder)
     return frames if reading == Reading() else read_as(frames, reading)

@@ -8,7 +8,7 @@ __all__ = ['ModelFolder']
 # %% ../nbs/22_hub.ipynb #22a00004
 #| code-fold: true
 #| code-summary: "导入"
-import inspect, json, os, re, shutil, tempfile
+import filecmp, inspect, json, os, re, shutil, tempfile
 from pathlib import Path
 import numpy as np
 import torch
@@ -53,7 +53,9 @@ class ModelFolder(PyTorchModelHubMixin):
                 super().save_pretrained(tmp, **kwargs)
                 (Path(tmp) / _ABOUT).write_text(about, encoding="utf-8")
                 (folder / _ABOUT).unlink(missing_ok=True)
-                if "library_name: unet_repro" in (_read_card(folder / _CARD) or ""):
+                old, new = (Path(place, _FILES[1]) for place in (folder, tmp))
+                same = old.is_file() and filecmp.cmp(old, new, shallow=False)
+                if not same and "library_name: unet_repro" in (_read_card(folder / _CARD) or ""):
                     (folder / _CARD).unlink()  # 说的是原来的模型
                 extra = [_ABOUT] * bool(self.about) + [_CARD] * ("model_card_kwargs" in kwargs)
                 for name in (*extra, *_FILES):
@@ -101,7 +103,7 @@ class ModelFolder(PyTorchModelHubMixin):
 
     def generate_model_card(self,
         run: Path | None = None,  # `unet_train`的结果文件夹；`None`用读来的卡，没有就只写网络
-        license: str | None = None,  # 权重的许可，SPDX的写法；`None`用卡上的，没有是CC-BY-4.0
+        license: str | None = None,  # 权重的许可，SPDX的写法；`None`：卡照旧，现写的CC-BY-4.0
     ) -> ModelCard:  # 传到Hub上的README.md
         "模型卡，见11章的`model_card`；`push_to_hub`会叫它"
         from unet_repro.export import model_card

@@ -59,8 +59,8 @@ def is_copy(
 
 def _key(file, folder, words=None):
     "文件相对文件夹的路径，去掉扩展名；`words`：再去掉名字前后这样的一截"
-    bare = re.sub(r"(?i)\.ome(?=\.tiff?$)", "", file.relative_to(folder).as_posix())
-    key = Path(bare).with_suffix("")  # .ome.tif是一个扩展名
+    key = file.relative_to(folder).with_suffix("")
+    key = key.with_name(re.sub(r"(?i)(?<=.)\.ome(?=[-_ ]|$)", "", key.name))  # .ome.tif是一个扩展名
     if not words:
         return key.as_posix()
     ends = rf"(?i)^({words})([-_. ]+(?=.)|(?=\d))|(?<=.)[-_. ]+({words})$"

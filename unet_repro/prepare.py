@@ -140,7 +140,7 @@ def _check_recipe(recipe):
 
 def prepare(
     recipe: Recipe | str,  # 配方，或它在`RECIPES`里的名字
-    data: Path | list,  # 数据集的文件夹，哪种摆法都行，或帧的列表
+    data: Path | list,  # 数据集的文件夹，哪种摆法都行；或一列帧，如写明了读法的find_own给的
     test_seq: str = "02",  # 留作测试的录像
     indices: tuple | None = None,  # 训练、测试的帧的下标，各一列；给了就不看test_seq
     start: Path | None = None,  # 从这个模型文件夹起步，宽度照它的；`None`从头练

@@ -123,7 +123,7 @@ def border_weight_map(
     labels: np.ndarray,  # `(H, W)`整数，0是背景，1、2、3……是细胞，负数是不算的像素
     w0: float = 10,  # 边界项的高度，非负
     sigma: float = 5,  # 边界项的宽度，像素
-    balance: bool = True,  # 是否平衡类别；否则w_c处处为1
+    balance: bool = True,  # 是否平衡类别；否则w_c处处为1，配方都用否
 ) -> np.ndarray:  # `(H, W)` float32，不算的像素是0
     "论文式2的权重图，贴着的细胞先过`separate_touching`；掩码、参数不合法报`ValueError`"
     labels = np.asarray(labels)
@@ -167,7 +167,7 @@ class WeightedCrossEntropy(nn.Module):
         outputs: torch.Tensor,  # `(N, 1, H, W)`或`(N, K, H, W)`，logits
         mask: torch.Tensor,  # `(N, 1, H, W)`，类别编号0到K-1（K为1时0和1）
         weight: torch.Tensor,  # `(N, 1, H, W)`，非负
-    ) -> torch.Tensor:  # 标量：Σwℓ／Σw，求和时是Σwℓ；整块不算的是0
+    ) -> torch.Tensor:  # 标量：权重乘损失之和，除以权重之和；求和时不除；整块不算的是0
         "形状不同，掩码不是类别编号，权重有负数、NaN，报`ValueError`"
         check_weighted(outputs, mask, weight)
         if outputs.shape[1] == 1:
@@ -295,7 +295,7 @@ class Recipe:
     brightness: float = 0  # 亮度变化的幅度
     scale: float = 0  # 缩放的幅度；形变时一起做
     neighbours: int = 0  # 一帧至多添几个挨着的细胞；分多类时不用
-    w0: float | None = None  # 边界项的高度，0是不加；`None`不要权重图；分多类时不用
+    w0: float | None = None  # 边界项的高度（宽度是5像素），0是不加；`None`不要权重图；多类不用
     balance: bool = False  # 是否平衡类别
     precomputed: bool = False  # 权重图是否预先算好，与图像一起形变；否则现算
     margin: int | None = 0  # 边缘多少像素以内的背景不算；`None`看是哪个数据集

@@ -138,7 +138,7 @@ def check_training(
         raise fault(ValueError, "优化器管的不是这个网络的参数，练了也不动",
                     "先造网络，再造优化器；重造了网络，优化器也要重造", "flat")
 
-def _check_loss(criterion, outputs, targets):
+def _check_criterion(criterion, outputs, targets):
     "损失算不了这样的输出、这么多目标"
     plain = type(criterion) in (nn.BCEWithLogitsLoss, nn.CrossEntropyLoss)  # 继承来的，各有各的算法
     if isinstance(criterion, type):
@@ -160,7 +160,7 @@ def check_targets(
     *targets: torch.Tensor,  # 第一个是掩码，`(N, 1, h, w)`或`(N, h, w)`
 ) -> None:
     "一批的掩码与网络的输出、损失对不上，报`ValueError`"
-    _check_loss(criterion, outputs, targets)
+    _check_criterion(criterion, outputs, targets)
     mask = targets[0]
     found, wanted, side = tuple(outputs.shape[-2:]), tuple(mask.shape[-2:]), images.shape[-1]
     if found != wanted:

@@ -336,8 +336,6 @@ def _check_colours(source, frames, about):
         raise fault(ValueError, "掩码是彩色的，类写了名字，没有说哪种颜色是哪一类",
                     f"添上--colours，次序与名字一样；有的颜色是{colours}", "classes")
 
-
-
 # %% ../nbs/07_cli.ipynb #0a7a0004
 def _checked(source, about={}):
     "体检、看病看什么：挑战赛的摆法是文件夹，别的是找到的帧；画边界的，看没画之前的"
@@ -1257,7 +1255,6 @@ def _finish(done, out, maker, cuts, skipped, redone):
                   "细胞小就用--min_size，或看看模型练好没有")
         print(f"{len(done)}张的结果在{out}（{_cuts_text(cuts)}）；"
               f"打开看：{out / f'{done[0].stem}_overlay.png'}")
-
 
 # %% ../nbs/07_cli.ipynb #07f10002
 def _bar(files, mine):

@@ -20,7 +20,7 @@ from torchvision.transforms import v2
 from .classes import ClassCrossEntropy, check_classes, class_shares
 from .data import SegmentationDataset, split_by_sequence
 from .files import fault
-from .folders import Reading, find_any
+from .folders import Reading, class_count, find_any
 from .model import UNet
 from .recipe import PAPER, RECIPES, TUTORIAL, ClippedSGD, Recipe
 from .recipe import WeightedCrossEntropy, ignore_unlabelled, make_transforms, quiet_head
@@ -153,7 +153,7 @@ def prepare(
     _check_recipe(recipe)
     if not isinstance(data, (list, tuple)):
         data = find_any(data, Reading(classes=recipe.classes))
-        kinds = getattr(data[0], "reading", Reading()).kinds
+        kinds = class_count(data)
         if kinds and not recipe.classes:
             raise fault(ValueError, f"{data[0].mask}读作{kinds}类，配方却只分前景和背景",
                         f"换成分类的配方：replace(TUTORIAL, classes={kinds})", "classes")

@@ -1,5 +1,5 @@
 """EM的Rand错误错在哪里：留着权重的几次训练，错的像素对里，误连的、误断的，最大的三处误连占几成；
-门槛和切法在训练的切片上挑，又是多少。
+门槛和切法在训练的切片上挑，又是多少；还有弯曲错误。
 
 用法：python benchmarks/membranes.py 名字…，权重在runs/reproduce/名字/last；
 结果添进nbs/results/membranes.json。要真实数据。
@@ -12,7 +12,7 @@ from reproduce import WORK, all_runs, choose_blocks, predict_all, prepare, true_
 from scipy import ndimage
 
 from unet_repro.evaluate import overlap_table
-from unet_repro.membrane import THRESHOLDS, labels_rand_error
+from unet_repro.membrane import THRESHOLDS, labels_rand_error, warping_error
 from unet_repro.model import UNet
 from unet_repro.predict import label_instances
 
@@ -52,7 +52,7 @@ def look(name):
         rand_error=min(errors), threshold=threshold,
         merges=sum(n > 0 for n in merged), merged=sum(merged), split=sum(split),
         worst_three=sum(merged[:3]) / sum(merged), cutting=cutting,
-        cut_rand_error=labels_rand_error(cut, truth))
+        cut_rand_error=labels_rand_error(cut, truth), warping_error=warping_error(found, truth))
 
 
 def main():

@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from .checks import check_frames, check_greys, check_share, check_wrapped
+from .checks import check_frames, check_item, check_share, check_wrapped
 from .checks import read_frames
 from .files import fault, moved, read_image, read_mask
 from .pairs import nested, plain_layout
@@ -162,7 +162,7 @@ class SegmentationDataset(Dataset):
         self.channels = np.atleast_3d(self.images[0]).shape[2]
         self.value_range = _value_range(self.images) if value_range is None else value_range
         sizes = [min(m.shape) for m in self.masks]
-        check_greys(self, sizes.index(min(sizes)))  # 最小的一帧先过一遍变换：太小就在门口报错
+        check_item(self, sizes.index(min(sizes)))  # 最小的一帧先过一遍变换：太小就在门口报错
 
     def __len__(self):
         return len(self.frames)
@@ -210,7 +210,7 @@ def split_by_sequence(
     learner = copy(dataset)  # 浅拷贝：解码好的帧两边共用
     learner.transform = train_transform or dataset.transform
     with torch.random.fork_rng([]):  # 不动随机数
-        check_greys(learner, train[0])
+        check_item(learner, train[0])
     return Subset(learner, train), Subset(dataset, test)
 
 # %% ../nbs/00_data.ipynb #5d0c7e21

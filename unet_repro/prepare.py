@@ -159,13 +159,12 @@ def prepare(
                         f"换成分类的配方：replace(TUTORIAL, classes={kinds})", "classes")
     dataset = SegmentationDataset(data, v2.Identity())
     recipe = replace(recipe, window=_window(recipe, dataset))
-    train_transform, dataset.transform = make_transforms(recipe)
     if _ignores(recipe):
         ignore_unlabelled(dataset, recipe.margin, recipe.radius)
     if indices is None:
         indices = [part.indices for part in split_by_sequence(dataset, test_seq)]
     learner = copy(dataset)
-    learner.transform = train_transform
+    learner.transform, dataset.transform = make_transforms(recipe)
     train, test = Subset(learner, indices[0]), Subset(dataset, indices[1])
     masks = [dataset.masks[i] for i in train.indices]
     if recipe.classes:

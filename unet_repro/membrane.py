@@ -99,17 +99,22 @@ def _simple(inside):
             for side, corner, following in zip(ring[::2], ring[1::2], ring[2::2] + ring[:1])]
     return np.sum(ends, axis=0) == 1
 
-def _warp(inside, found):
-    "真相弯向结果，直到翻不动"
+def _warp(inside, found, near=True):
+    "真相弯向结果，只翻near里的，直到翻不动"
     warped, (y, x) = inside.copy(), np.indices(inside.shape) % 2
     flipped = True
     while flipped:
         flipped = False
         for group in range(4):
-            flip = (warped != found) & (2 * y + x == group) & _simple(warped)
+            flip = near & (warped != found) & (2 * y + x == group) & _simple(warped)
             warped ^= flip
             flipped |= flip.any()
     return warped
+
+def _near(inside):
+    "离真相的边20像素以内，弯得到的地方"
+    depth = np.where(inside, *map(ndimage.distance_transform_edt, (inside, ~inside)))
+    return depth <= 20
 
 def warping_error(
     probability: np.ndarray | list,  # 内部的概率，`(H, W)`或`(N, H, W)`
@@ -117,9 +122,10 @@ def warping_error(
 ) -> float:  # 0最好
     "弯曲错误：真相弯向结果，还不同的像素占几成，取最好的门槛"
     pairs, errors = _sections(probability, truth), []
+    bands = [_near(inside) for _, inside in pairs]
     for t in THRESHOLDS:
-        left = sum((_warp(inside, p > t) != (p > t)).sum() for p, inside in pairs)
-        errors.append(left / sum(inside.size for _, inside in pairs))
+        left = [_warp(inside, p > t, near) != (p > t) for (p, inside), near in zip(pairs, bands)]
+        errors.append(sum(map(np.sum, left)) / sum(inside.size for _, inside in pairs))
     return float(min(errors))
 
 # %% ../nbs/24_membrane.ipynb #e06f0009

@@ -208,13 +208,16 @@ def wrong_files(page, docs):
     onnx.save(whole, docs/'whole.onnx')
     Image.fromarray(np.zeros((50, 60), np.uint16)).save(docs/'seen.png', transparency=5)
     tifffile.imwrite(docs/'turned.tif', np.zeros((50, 60), np.uint8), extratags=[(274, 3, 1, 6)])
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.zeros((50, 60), np.uint8)).save(docs/'turned.jpg', exif=exif)
     for names, word in [
             (['cut.tif'], '完整'), (['text.tif'], '认不出'), (['head.tif'], '完整'),
             (['text.png'], '完整'),
             (['text.jpg'], '认不出'), (['empty.png'], '认不出'), (['float.tif'], '浮点'),
             (['bad.onnx'], '一起放'), (['bad.onnx', 'bad.json'], '不是JSON'),
             (['bad.onnx', card], '读不了这个模型'), (['whole.onnx', card], '完整的图'),
-            (['seen.png'], '16位'), (['turned.tif'], '方向'),
+            (['seen.png'], '16位'), (['turned.tif'], '方向'), (['turned.jpg'], '方向'),
             (['large.tif', 'float.tif'], '一次放一张')]:
         page.evaluate('document.querySelector("#said").textContent = ""')
         page.locator('#file').set_input_files([docs/name for name in names])

@@ -30,6 +30,11 @@ function readTags(file) {
   return { tags, more: file.u32(start + 2 + 12 * n) };
 }
 
+// 要旋转才能看的
+function turned() {
+  return new Fault("图像带着转过方向的标记，像素与看到的不在一处。用ImageJ打开，另存为TIFF");
+}
+
 // TIFF的LZW：码长从9位起，字典快满时提前一个加长
 function unpackLzw(bytes, size) {
   const out = new Uint8Array(size), prefix = new Int32Array(4097), start = new Int32Array(4097);
@@ -117,7 +122,7 @@ function tiffKind(tags) {
   if (!grey && !rgb) {
     throw new Fault(`TIFF有${kind.channels}个通道（颜色的写法是第${kind.meaning}种），这里读灰度或RGB。用ImageJ另存`);
   }
-  if (one(274, 1) !== 1) throw new Fault("TIFF带着转过方向的标记，像素与看到的不在一处。用ImageJ打开，另存一次");
+  if (one(274, 1) !== 1) throw turned();
   if (kind.predictor > 2) throw new Fault("TIFF的预测方法这里不认识。用ImageJ另存一次");
   return kind;
 }
@@ -215,8 +220,24 @@ function guess(filter, a, b, c) {
   return da <= db && da <= dc ? a : db <= dc ? b : c;
 }
 
+// JPEG的EXIF里记的方向：浏览器照着转，像素就与文件里的不在一处；没有EXIF，或坏了，是1
+function orientation(bytes) {
+  const file = new Bytes(bytes, false);
+  try {
+    for (let at = 2; file.u16(at) !== 0xffda; at += 2 + file.u16(at + 2)) {  // 到像素为止，一段段看
+      if (file.u16(at) !== 0xffe1 || file.u32(at + 4) !== 0x45786966) continue;  // 这一段不是Exif
+      const exif = bytes.subarray(at + 10, at + 2 + file.u16(at + 2));
+      return readTags(new Bytes(exif, exif[0] === 0x49)).tags[274]?.[0] || 1;
+    }
+  } catch {
+    return 1;
+  }
+  return 1;
+}
+
 // 其余的交给浏览器
 async function readOther(bytes) {
+  if (orientation(bytes) !== 1) throw turned();
   const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
   const bitmap = await createImageBitmap(new Blob([bytes]), options).catch(() => {
     throw new Fault("认不出是什么图像。这里读TIFF、PNG、JPEG；别的格式用ImageJ另存成TIFF");

@@ -64,15 +64,16 @@ def check_frames(
     for frame, image, mask in zip(frames, images, masks):
         picture, truth = (at_page(file, frame.page) for file in (frame.image, frame.mask))
         check_size(frame, image, mask)
+        if image.min() == image.max() and mask.max() > max(0, mask.min()):
+            raise fault(ValueError, f"{picture}处处是{image.min()}，是空白的，掩码里却有细胞",
+                        "重新导出，或连同掩码一起删掉")
         if is_flat(frame, mask):
             raise fault(ValueError, f"{truth}处处是一个值，没有背景",
                         "背景要写0；这一帧标错了就删掉它")
         if (image.dtype, image.shape[2:]) != usual:
             raise fault(ValueError, f"{picture}是{image.dtype}、{image.shape}，与其余的帧不同",
                         "统一位数和通道数")
-    pictures, seg = frames[0].image.parent, frames[0].mask.parent
-    if min(i.min() for i in images) == max(i.max() for i in images):
-        raise fault(ValueError, f"{pictures}里的图像处处是同一个灰度，没有东西可学", "重新导出")
+    seg = frames[0].mask.parent
     if not any(m.any() for m in masks):
         raise fault(ValueError, f"{seg}里的掩码全是空的，没有细胞可学",
                     "背景写0，每个细胞写一个编号")

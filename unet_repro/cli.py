@@ -37,13 +37,13 @@ from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, class_count, 
 from .folders import find_any, find_own, identical, split_frames, unpaired
 from .hub import _local, _read_about
 from .labels import _is_background, import_labels
-from .large import _check_class, _roifile, _write_planes, _write_table, label_cells
-from .large import predict_file
+from .large import _RESULTS, _check_class, _check_spacing, _roifile, _say
+from .large import _write_planes, _write_table, label_cells, predict_file
 from .membrane import labels_rand_error
 from .memory import checkpoint_activations, keep_memory
 from .model import UNet
 from .pairs import is_image, is_mask
-from .predict import cutting, foreground, label_instances, predict_image
+from .predict import _check_fit, cutting, foreground, label_instances, predict_image
 from .prepare import prepare
 from .recipe import RECIPES
 from .synthetic import download_ctc, make_synthetic
@@ -99,6 +99,9 @@ def _parse(words, docs, positional):
     given, loose, words = {}, [], list(words)
     while words:
         word = words.pop(0)
+        dashed = re.fullmatch("[-–—]+([a-z][a-z_-]+)(=.*)?", word)
+        if dashed and not word.startswith("--") and not Path(word).exists():
+            raise fault(ValueError, f"不认识的参数{word}", f"选项前面是两个减号：--{dashed[1]}")
         if not word.startswith("--") or word == "--":
             loose += words if word == "--" else [word]
             words = [] if word == "--" else words
@@ -307,7 +310,8 @@ def _find_frames(source, synthesize=False, about={}):
         return frames, folders
     except ValueError:
         if source.classes != told:
-            print(f"注意：类照{source.data}里的classes.txt；不是这套掩码的，就移走它")
+            print(f"注意：类照{source.images or source.data}的classes.txt；"
+                  "不是这套掩码的，就移走它")
         elif _reading(source, about) != _reading(source):
             print("注意：掩码照模型记着的读法读；写法与练的时候不同，"
                   "就写明--kind、--classes或--colours")
@@ -316,16 +320,26 @@ def _find_frames(source, synthesize=False, about={}):
 def _find_read(source, synthesize, about):
     "照写明的、模型记着的读法去找"
     reading = _reading(source, about)
-    if source.images:
-        folders = [Path(folder) for folder in (source.images, source.masks) if folder]
-        return find_own(source.images, source.masks, reading), folders
-    folder = find_data(source.data, synthesize=synthesize)
-    named = (folder / "classes.txt").is_file() and source.kind in ("auto", "border")
-    if named and not source.classes:  # unet_data import写的
-        source.classes = "\n".join(_class_names(str(folder / "classes.txt")))
+    folders = [Path(folder) for folder in (source.images, source.masks) if folder]
+    if not source.images:
+        folders = [find_data(source.data, synthesize=synthesize)]
+    told = _class_file(folders)  # unet_data import写的
+    if told and not source.classes and source.kind in ("auto", "border"):
+        source.classes = "\n".join(_class_names(str(told)))
         source.kind = "border" if reading.kind == "border" else source.kind
         reading = _reading(source, about)
-    return find_any(folder, reading), [folder]
+    if source.images:
+        return find_own(source.images, source.masks, reading), folders
+    return find_any(folders[0], reading), folders
+
+def _class_file(folders):
+    "数据的文件夹里、images和masks旁边的classes.txt；没有是`None`"
+    homes = {Path(os.path.abspath(folder)) for folder in folders}
+    if len(homes) > 1:
+        homes = {home.parent for home in homes}
+    home, *others = homes
+    file = home / "classes.txt"
+    return None if others or not file.is_file() else file
 
 def _check_colours(source, frames, about):
     "彩色的掩码，类写了名字，没说哪种颜色是哪一类：报`ValueError`"
@@ -633,12 +647,16 @@ def _training_data(arguments, synthesize=False, about={}):
     reading = getattr(frames[0], "reading", Reading())  # 与训练的掩码同一种读法
     tests = find_own(arguments.test_images, arguments.test_masks, reading)
     others = [Path(arguments.test_images), Path(arguments.test_masks or arguments.test_images)]
+    told = _class_file(others)
+    if told and arguments.classes:
+        _check_order(told.parent, _class_names(str(told)), _class_names(arguments.classes))
     numbers = range(len(frames) + len(tests))
     return frames + tests, (numbers[:len(frames)], numbers[len(frames):]), folders + others
 
 def _check_order(model, old, names):
-    "模型的类与现在的类同一套名字、次序却不同，会张冠李戴：报`ValueError`"
-    if old and names and old != names and sorted(old) == sorted(names):
+    "同一个类，模型里与现在的编号不同，会张冠李戴：报`ValueError`"
+    places = {name: k for k, name in enumerate(old or ())}
+    if any(places.get(name, k) != k for k, name in enumerate(names or ())):
         raise fault(ValueError, f"{model}的类是{'、'.join(old)}，现在是{'、'.join(names)}",
                     "次序要一样：--classes照原来的次序写，掩码的颜色或编号也照它", "classes")
 
@@ -678,7 +696,9 @@ def _prepare(arguments, frames, indices):
         start = _find_model(start)
         if Path(arguments.start).is_dir():
             arguments.start = str(start.resolve())
-        _check_order(start, UNet.from_pretrained(start).about.get("classes"), names)
+        old = UNet.from_pretrained(start).about.get("classes")
+        if len(old or ()) == len(names or ()):  # 类数不同的，输出层是新的
+            _check_order(start, old, names)
     parts = prepare(recipe, frames, indices=indices, start=start)
     arguments.width = parts["model"].head.in_channels
     dataset = parts["test_dataloader"].dataset.dataset
@@ -933,8 +953,13 @@ def _names(frames):
 
 def _predict_each(network, rows, res, cuts, keep):
     "每行是`(图像, 页, 结果的名字, 概率图的名字)`：一张一张地预测，写进结果的文件夹"
+    said = {}
     for file, page, name, title in tqdm(rows, desc="预测", disable=None):
-        probability = predict_image(network, read_image(file, page))
+        image = read_image(file, page)
+        notes = _check_fit(network, image) | _check_spacing(network, read_spacing(file))
+        _say(notes, said, file.name)
+        with contextlib.redirect_stdout(None):  # 它每一帧都说
+            probability = predict_image(network, image)
         if network.about.get("classes"):
             labels = class_map(probability)
         else:
@@ -956,7 +981,6 @@ def _score_classes(found, truths, names, border):
     print(f"平均IoU {mean:.4f}")
     return dict(mean_iou=mean, class_iou=iou.tolist(), classes=names, confusion=matrix.tolist(),
                 border=border)
-
 
 # %% ../nbs/07_cli.ipynb #0a7a0011
 def _check_kinds(names, given, frames):
@@ -1118,7 +1142,10 @@ def _expand(path):
     elif path.exists():
         found = [path]
     else:
-        found = sorted(map(Path, glob.glob(str(path), recursive=True)))
+        name = str(path)
+        if path.parent.is_dir():  # 文件夹的名字里也许有方括号
+            name = os.path.join(glob.escape(str(path.parent)), path.name)
+        found = sorted(map(Path, glob.glob(name, recursive=True)))
     images, left = [], []
     for file in found:
         if is_image(file) and not file.is_dir():
@@ -1202,12 +1229,9 @@ def _is_done(file, out, maker):
     whole = "results" in made and all((out / name).exists() for name in made["results"])
     return whole and made.get("content") == content and made.get("maker") == maker
 
-_RESULTS = ("label.tif", "overlay.png", "cells.csv", "rois.zip", "probability.tif",
-            "class.tif", "class.png")
-
 def _results(stem, out):
     "out里已有的、这个名字的结果"
-    return [out / f"{stem}_{end}" for end in _RESULTS if (out / f"{stem}_{end}").exists()]
+    return [out / f"{stem}{end}" for end in _RESULTS if (out / f"{stem}{end}").exists()]
 
 def _predict_one(model, file, out, maker, **options):
     "预测一张图像，记下结果是谁做的；没做成，从前的结果不动"
@@ -1223,9 +1247,6 @@ def _predict_one(model, file, out, maker, **options):
                         "等它做完，换一个--out再来")
         made["results"] = names
         _write_json(made | dict(maker=None), record)  # 换到一半停下的，下次重做
-        for path in _results(file.stem, out):  # 从前的选项做的，不要混在一起
-            if path.name not in names:
-                path.unlink()
 
     predict_file(model, file, out, ready=ready, **options)
     _write_json(made, record)
@@ -1350,8 +1371,6 @@ def unet_predict(
 from .challenge import _claim_folder, Linker, film_images, tra_measure
 from .challenge import write_launchers, write_result
 from .evaluate import keep_inside
-from .large import _say
-from .predict import _check_fit
 
 # %% ../nbs/07_cli.ipynb #19c00004
 def _films(film):
@@ -1392,7 +1411,8 @@ def _segment(network, images, border, cuts):
     said = {}
     for file in tqdm(images, desc="追踪", disable=None):
         image = read_image(file)
-        _say(_check_fit(network, image), said, file.name)
+        notes = _check_fit(network, image) | _check_spacing(network, read_spacing(file))
+        _say(notes, said, file.name)
         with contextlib.redirect_stdout(None):  # 它每一帧都说
             probability = predict_image(network, image)
         labels = label_cells(network, probability, **cuts)

@@ -168,11 +168,17 @@ def _roundness(mask):
 def _is_inverted(mask):
     "0像细胞，前景像背景"
     cell = mask > 0
-    parts, count = ndimage.label(cell)
-    if not count or cell.mean() < 0.6:
+    if cell.mean() < 0.6:
         return False
+    parts, count = ndimage.label(cell)
     largest = np.bincount(parts.ravel())[1:].max()
     return largest > 0.9 * cell.sum() and not cell.all() and _roundness(~cell) > 0.35
+
+def _is_turned(mask):
+    "别的掩码都好，只这一张像颠倒了：0还要有三成以上围在前景里，不是裁得紧的一个细胞"
+    cell = mask > 0
+    inside = ndimage.binary_fill_holes(cell) & ~cell
+    return _is_inverted(mask) and inside.sum() > 0.3 * (~cell).sum()
 
 def _is_walled(mask):
     "电镜那样：许多块前景，隔着细细的一层膜"
@@ -191,6 +197,22 @@ def _is_void(mask):
     if not line.any() or not others.any() or mask.max() > 255 or (mask == 254).any():
         return False
     return ndimage.distance_transform_edt(line).max() < 8 and _roundness(line) < 0.1
+
+def _outline(mask):
+    "与邻居编号不同的像素"
+    return ndimage.maximum_filter(mask, 3) != ndimage.minimum_filter(mask, 3)
+
+def _fringe(mask):
+    "细胞的轮廓上，凑不成2×2同号小块的像素有几成；手画的、最近邻缩放的没有几个"
+    if sum(map(len, _pieces(mask))) == ndimage.label(mask > 0)[1]:  # 一块一个编号，没有插出来的
+        return 0.0
+    corners = [mask[rows, cols] for rows, cols in product([np.s_[:-1], np.s_[1:]], repeat=2)]
+    same = np.all([corner == corners[0] for corner in corners], axis=0)
+    whole = np.zeros(mask.shape, bool)
+    for rows, cols in product([np.s_[:-1], np.s_[1:]], repeat=2):
+        whole[rows, cols] |= same
+    scraps = ndimage.binary_dilation(whole & (mask > 0)) & ~whole & (mask > 0)
+    return scraps.sum() / max(1, (_outline(mask) & (mask > 0)).sum())
 
 # %% ../nbs/09_faq.ipynb #df0cd690
 def _certain(name, images, masks, classes):
@@ -214,6 +236,16 @@ def _suspicion(name, masks):
         return Finding(f"{name}的掩码像是颠倒了：前景占{share:.0%}，连成一片，0却是一个个圆块",
                        "0要是背景：加上--invert（写了的，去掉它），或把0与非0对换，"
                        "再给每个细胞一个编号", "own")
+    filled = sum(ndimage.binary_fill_holes(mask > 0).sum() for mask in masks)
+    filled /= sum((mask > 0).sum() for mask in masks)
+    if filled > 2:
+        return Finding(f"{name}的掩码像是只画了轮廓：填上以后，前景是原来的{filled:.1f}倍",
+                       "要的是整个细胞，就把轮廓里面填上（ImageJ的Fill Holes），再给编号", "own")
+    fringe = np.mean([_fringe(mask) for mask in masks])
+    if fringe > 0.08:
+        return Finding(f"{name}的掩码，细胞的轮廓有{fringe:.0%}是零碎的编号，"
+                       "缩放或有损压缩时插了值",
+                       "从原来的掩码重做：最近邻缩放，存成TIFF或PNG，不存JPEG", "resized")
     ids = [np.unique(mask[mask > 0]) for mask in masks]
     parts = [_parts_per_id(mask) for mask in masks]
     one = sum(len(i) == 1 and (i[0] == 255 or n[0] > 1) for i, n in zip(ids, parts))
@@ -242,14 +274,20 @@ def suspect_masks(
     masks: list[np.ndarray],  # 各自的实例掩码；负数是不算的像素
     classes: bool = False,  # 掩码里是类别：不要求有背景，也不查可疑的样子
 ) -> tuple[Finding | None, Finding | None]:  # 肯定的问题、只是可疑的
-    "只看掩码与图像的样子，说出教错的地方；至多看八帧，空的不看"
+    "只看掩码与图像的样子，说出教错的地方；至多细看八帧，空的不看"
     drawn = [i for i, mask in enumerate(masks) if (mask > 0).any()]
     if not drawn:
         return None, None
+    odd = [] if classes else [i for i, mask in enumerate(masks) if _is_turned(mask)]
     drawn = drawn[::-(-len(drawn) // 8)]
     images, masks = [images[i] for i in drawn], [np.maximum(masks[i], 0) for i in drawn]
     problem = _certain(name, images, masks, classes)
-    return problem, None if problem or classes else _suspicion(name, masks)
+    note = None if problem or classes else _suspicion(name, masks)
+    if odd and not (problem or note):  # 大多是好的，有几张颠倒了
+        note = Finding(f"{name}的掩码里有{len(odd)}张像是颠倒了，如第{odd[0] + 1}张："
+                       "前景连成一片，0却是一个个圆块",
+                       "那几张的0与非0对换；细胞真的占满了画面，就不用管", "own")
+    return problem, note
 
 # %% ../nbs/09_faq.ipynb #b5001b47
 def _check_pairs(files, images, masks, report):
@@ -423,20 +461,6 @@ def _frames(data, most=20, total=120):
     return frames
 
 # %% ../nbs/09_faq.ipynb #ea204c02
-def _outline(mask):
-    "与邻居编号不同的像素"
-    return ndimage.maximum_filter(mask, 3) != ndimage.minimum_filter(mask, 3)
-
-def _fringe(mask):
-    "细胞的轮廓上，凑不成2×2同号小块的像素有几成；手画的、最近邻缩放的没有几个"
-    corners = [mask[rows, cols] for rows, cols in product([np.s_[:-1], np.s_[1:]], repeat=2)]
-    same = np.all([corner == corners[0] for corner in corners], axis=0)
-    whole = np.zeros(mask.shape, bool)
-    for rows, cols in product([np.s_[:-1], np.s_[1:]], repeat=2):
-        whole[rows, cols] |= same
-    scraps = ndimage.binary_dilation(whole & (mask > 0)) & ~whole & (mask > 0)
-    return scraps.sum() / max(1, (_outline(mask) & (mask > 0)).sum())
-
 def _check_fringe(frames):
     "插过值的掩码；类别的不看，一像素宽的线也可以是一类"
     for frame, _, mask in frames:

@@ -255,8 +255,10 @@ def _save_epoch(engine, parts, history, out):
         _save_state(engine, parts, history, out)
     except (OSError, RuntimeError, SafetensorError) as e:
         shutil.rmtree(out / ".state.partial", ignore_errors=True)
-        raise fault(OSError, f"{out}里写不下第{len(history)}轮的结果（{str(e)[:150]}）",
-                    "腾出磁盘空间，再接着练（resume）；之前存下的状态都还在") from e
+        why = reason(e) if isinstance(e, OSError) else str(e)[:150]
+        raise fault(OSError, f"{out}里写不下第{len(history)}轮的结果（{why}）",
+                    "关掉开着里面文件的程序（如Excel），或腾出磁盘空间，再接着练（resume）；"
+                    "之前存下的状态都还在") from e
 
 # %% ../nbs/13_engine.ipynb #e9f264d1
 def _damage(state):
@@ -271,21 +273,17 @@ def _damage(state):
     if missing:
         return f"缺少{'、'.join(missing)}，或它的校验和"
     for name, digest in sums.items():
-        try:
-            whole = _sha256(state / name) == digest
-        except OSError:
-            whole = False
-        if not whole:
-            return f"{name}坏了"
+        with contextlib.suppress(OSError):
+            if _sha256(state / name) == digest:
+                continue
+        return f"{name}坏了"
     return None
 
 def _settings(state):
     "优化器的状态里，各组的设置；学习率是开头的"
     groups = state["param_groups"]
-    names = sorted(set().union(*groups) - {"params", "lr", "initial_lr"})
-    rates = [group.get("initial_lr", group["lr"]) for group in groups]
-    settings = {"学习率": rates}
-    for name in names:
+    settings = {"学习率": [group.get("initial_lr", group["lr"]) for group in groups]}
+    for name in sorted(set().union(*groups) - {"params", "lr", "initial_lr"}):
         settings[name] = [group.get(name) for group in groups]
     return settings
 

@@ -56,7 +56,7 @@ class Whole(nn.Module):
 # %% ../nbs/11_export.ipynb #6e6712d0
 def _still(model):
     "推理用的一份，在CPU上；原来的网络不动"
-    return copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)
+    return copy.deepcopy(model).cpu().float().eval().to(memory_format=torch.contiguous_format)
 
 def _sides(model, whole):
     "样例的边长，和边长里的变量"
@@ -119,7 +119,6 @@ def export_model(
         text = json.dumps(describe_model(model), ensure_ascii=False, indent=1)
         with replacing(card) as partial:
             partial.write_text(text, encoding="utf-8")
-
 
 # %% ../nbs/11_export.ipynb #1da36439
 def _classes(model):

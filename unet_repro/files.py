@@ -99,7 +99,11 @@ def replacing(
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
-        os.replace(partial, path)
+        try:
+            os.replace(partial, path)
+        except (PermissionError, IsADirectoryError) as e:
+            raise fault(type(e), f"{path}换不上新的（{reason(e)}）",
+                        "关掉开着它的程序（如Excel），或检查权限，再来") from e
     finally:
         partial.unlink(missing_ok=True)
 

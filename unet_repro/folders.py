@@ -537,6 +537,8 @@ def split_frames(
     gap = min(_GAP, count)
     first = frames[test[0]].number
     train = [i for i in rest if frames[i].number < first - gap]
+    if not train and len({frame.number for frame in frames}) < len(frames):  # 编号有重的
+        train = rest[:-gap]
     if not train:
         raise fault(ValueError, f"只有{len(frames)}帧，留出{count}帧测试、空出{gap}帧，"
                     "就没有可训练的了", "多标几帧，或减小测试的份额", "own")

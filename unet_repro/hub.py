@@ -52,14 +52,16 @@ class ModelFolder(PyTorchModelHubMixin):
                     (Path(tmp) / _CARD).touch()  # 有了它，就不会造一张
                 super().save_pretrained(tmp, **kwargs)
                 (Path(tmp) / _ABOUT).write_text(about, encoding="utf-8")
-                (folder / _ABOUT).unlink(missing_ok=True)
                 old, new = (Path(place, _FILES[1]) for place in (folder, tmp))
                 same = old.is_file() and filecmp.cmp(old, new, shallow=False)
-                if not same and "library_name: unet_repro" in (_read_card(folder / _CARD) or ""):
-                    (folder / _CARD).unlink()  # 说的是原来的模型
                 extra = [_ABOUT] * bool(self.about) + [_CARD] * ("model_card_kwargs" in kwargs)
-                for name in (*extra, *_FILES):
+                for name in (*_FILES[::-1], *extra):  # 权重先换：换不上，别的都还没有动
                     os.replace(Path(tmp) / name, folder / name)
+                if not self.about:
+                    (folder / _ABOUT).unlink(missing_ok=True)
+                stale = not same and _CARD not in extra
+                if stale and "library_name: unet_repro" in (_read_card(folder / _CARD) or ""):
+                    (folder / _CARD).unlink()  # 说的是原来的模型
         except (OSError, SafetensorError) as e:
             if hasattr(e, "cure"):
                 raise
@@ -122,7 +124,6 @@ class ModelFolder(PyTorchModelHubMixin):
                 raise
             raise fault(OSError, f"模型没有传到Hugging Face Hub的{repo_id}（{reason(e)}）",
                         "名字写成“用户/模型”；先hf auth login登录；再看看网络") from e
-
 
 # %% ../nbs/22_hub.ipynb #577e2a10
 def _local(folder, options):

@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 from .classes import class_map, grow_back
 from .files import (
-    fault, open_tiff, quiet_tifffile, read_image, read_spacing, reason, tiff_page)
+    _DAMAGED, fault, open_tiff, quiet_tifffile, read_image, read_spacing, reason, tiff_page)
 from .labels import _roifile
 from .model import UNet
 from .predict import _check_choices, _check_fit, _cut_parts, _frame, cutting
@@ -137,8 +137,7 @@ def _unpack(page, path, target):
     except Exception as e:
         if isinstance(e, MemoryError) or getattr(e, "errno", None):  # 内存、硬盘不够，不怪文件
             raise
-        raise fault(OSError, f"读不出{path}（{e}）",
-                    "文件不完整就重新导出；用的是LZW压缩，要先pip install imagecodecs") from e
+        raise fault(OSError, f"读不出{path}（{reason(e)}）", _DAMAGED) from e
     return image
 
 # %% ../nbs/14_large.ipynb #8b271e76
@@ -463,14 +462,14 @@ def _scratch(out):
         raise fault(OSError, f"结果写不进{out}（{reason(e)}）",
                     "腾出空间、检查权限，或换一个文件夹；已写好的结果没有改动") from e
 
-# %% ../nbs/14_large.ipynb #da55a120
+# %% ../nbs/14_large.ipynb #14a35002
 def _class_names(model):
     "各类的名字；网络只有两类、也没有记名字时是`None`"
     classes = max(2, model.head.out_channels)
     names = getattr(model, "about", {}).get("classes")
     if names is None:
         return list(range(classes)) if classes > 2 else None
-    if not isinstance(names, list) or len(names) != classes:
+    if not isinstance(names, (list, tuple)) or len(names) != classes:
         raise fault(ValueError, f"模型有{classes}类，about.json里的classes却是{names}",
                     f"写{classes}个名字，第一个是背景", "classes")
     return names
@@ -517,6 +516,7 @@ def _grow_strips(labels, inside, out, reach=5):
         out[rows, cols] = grown[rows.start - top:rows.stop - top]
     return out
 
+# %% ../nbs/14_large.ipynb #da55a120
 def label_cells(
     model: UNet,  # 网络
     probability: np.ndarray,  # `predict_image`的答案
@@ -526,6 +526,9 @@ def label_cells(
     if not _has_border(model):
         return label_instances(foreground(probability), **cuts)
     return grow_back(label_instances(probability[1], **cuts), foreground(probability) > 0.5)
+
+_RESULTS = ("_overlay.png", "_cells.csv", "_class.png", "_class.tif", "_probability.tif",
+            "_rois.zip", "_label.tif")  # 结果的名字的末尾；编号最后换上
 
 class _Answer:
     "网络的答案，写在硬盘上：细胞的概率，要的话还有各类的概率和类的编号"
@@ -554,7 +557,7 @@ class _Answer:
 def predict_file(
     model: UNet,  # 训练好的网络
     file: Path,  # 图像文件
-    out: Path,  # 结果的文件夹
+    out: Path,  # 结果的文件夹；里面这个名字的结果都换掉
     max_memory: int | None = None,  # 一块至多用多少字节
     average: bool | str = False,  # `True`平均8种翻转与旋转，`"flips"`平均4种翻转
     cell_class: int | None = None,  # 多于两类时，第几类是细胞；`None`是背景（第0类）以外的全部
@@ -592,26 +595,26 @@ def predict_file(
             grown = DiskArray(folder / "grown", shape, np.int32)
             labels = _grow_strips(labels, answer.inside, grown)
         cells = measure_cells(labels, answer.inside, image, spacing)
-        ends = ["_overlay.png", "_cells.csv"]
         draw_overlay(image, labels).save(folder / f"{name}_overlay.png")
         _write_table(cells, folder / f"{name}_cells.csv")
         if names:
-            ends += ["_class.png", "_class.tif"]
             _write_planes([answer.classes], folder / f"{name}_class.tif", answer.classes.dtype,
                           True, spacing)
             overlay = draw_overlay(image, answer.classes)
             _add_legend(overlay, names).save(folder / f"{name}_class.png")
         if write_probability:
-            ends.append("_probability.tif")
             _write_planes(answer.every, folder / f"{name}_probability.tif", np.float32)
         if rois:
-            ends.append("_rois.zip")
             write_rois(labels, cells, folder / f"{name}_rois.zip")
         kind = np.uint16 if len(cells) < 2**16 else np.uint32
         _write_planes([labels], folder / f"{name}_label.tif", kind, True, spacing)
-        results = [name + end for end in (*ends, "_label.tif")]  # 编号放在最后
+        results = [name + end for end in _RESULTS if (folder / f"{name}{end}").exists()]
+        for result in filter(Path.exists, [out / name for name in results]):
+            open(result, "ab").close()  # 别的程序开着它，换之前就报
         if ready:
             ready(results)
+        for stale in {name + end for end in _RESULTS} - {*results}:
+            (out / stale).unlink(missing_ok=True)  # 从前的选项写的，与这次的合不上
         for result in results:
             os.replace(folder / result, out / result)
     return len(cells)

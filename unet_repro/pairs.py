@@ -8,7 +8,7 @@ __all__ = ['is_image', 'every_file', 'image_files', 'is_copy', 'is_mask', 'pair_
 # %% ../nbs/20_pairs.ipynb #20a00004
 #| code-fold: true
 #| code-summary: "导入"
-import os, re
+import os, re, unicodedata
 from collections import Counter
 from pathlib import Path
 from .files import count_pages, fault, reason
@@ -57,14 +57,18 @@ def is_copy(
     stem = re.sub(r"(?i)( \(\d+\)| - 副本.*| - copy.*| copy( \d+)?)$", "", file.stem)
     return stem != file.stem and file.with_stem(stem).exists()
 
-def _key(file, folder, words=None):
-    "文件相对文件夹的路径，去掉扩展名；`words`：再去掉名字前后这样的一截"
+def _key(file, folder, words=None, both=False):
+    "文件相对文件夹的路径，去掉扩展名；`words`：再去掉名字前或后这样的一截，`both`前后都去"
     key = file.relative_to(folder).with_suffix("")
     key = key.with_name(re.sub(r"(?i)(?<=.)\.ome(?=[-_ ]|$)", "", key.name))  # .ome.tif是一个扩展名
+    key = Path(unicodedata.normalize("NFC", key.as_posix()))  # Mac上é是两个字符
     if not words:
         return key.as_posix()
-    ends = rf"(?i)^({words})([-_. ]+(?=.)|(?=\d))|(?<=.)[-_. ]+({words})$"
-    return key.with_name(re.sub(ends, "", key.name) or key.name).as_posix()
+    tail, head = rf"(?i)(?<=.)[-_. ]+({words})$", rf"(?i)^({words})([-_. ]+(?=.)|(?=\d))"
+    bare = re.sub(tail, "", key.name)
+    if both or bare == key.name:  # 后面有一截的，前面的多半是名字自己的
+        bare = re.sub(head, "", bare)
+    return key.with_name(bare or key.name).as_posix()
 
 def is_mask(
     file: Path,  # 路径，看名字
@@ -72,7 +76,6 @@ def is_mask(
     "与图像放在一处的掩码，名字里要看得出来"
     file = Path(file)
     return _key(file, file.parent, _MASK_WORDS) != _key(file, file.parent)
-
 
 # %% ../nbs/20_pairs.ipynb #29880306
 def _unread(folder):
@@ -130,9 +133,11 @@ def pair_files(
         if other != file:
             raise fault(ValueError, f"{file}与{other.name}同名，不知道掩码配哪一个",
                         "只留一个", "own")
-        bare.setdefault(_key(file, images, _IMAGE_WORDS), []).append(file)
+        bare.setdefault(_key(file, images, _IMAGE_WORDS, both=True), []).append(file)
     for mask in labels:
         whole, name = _key(mask, masks), _key(mask, masks, _MASK_WORDS)
+        if whole not in found and name not in found and name not in bare:  # mask_1_label
+            name = _key(mask, masks, _MASK_WORDS, both=True)
         image, others = found.get(whole) or found.get(name), []
         if image is None and name in bare:
             image, *others = bare[name]

@@ -87,7 +87,7 @@ def _one_number(masks):
         numbers.update(np.unique(mask[mask > 0]).tolist())
         if len(numbers) > 1:
             return False
-    return any(ndimage.label(mask)[1] > 1 for mask in masks)
+    return any(ndimage.label(mask > 0, np.ones((3, 3)))[1] > 1 for mask in masks)
 
 def check_item(
     dataset,  # `SegmentationDataset`

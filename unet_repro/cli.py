@@ -309,9 +309,8 @@ def _find_frames(source, synthesize=False, about={}):
         _check_colours(source, frames, about)
         return frames, folders
     except ValueError:
-        if source.classes != told:
-            print(f"注意：类照{source.images or source.data}的classes.txt；"
-                  "不是这套掩码的，就移走它")
+        if source.classes != told and not source.images:
+            print(f"注意：类照{source.data}里的classes.txt；不是这套掩码的，就移走它")
         elif _reading(source, about) != _reading(source):
             print("注意：掩码照模型记着的读法读；写法与练的时候不同，"
                   "就写明--kind、--classes或--colours")
@@ -325,6 +324,8 @@ def _find_read(source, synthesize, about):
         folders = [find_data(source.data, synthesize=synthesize)]
     told = _class_file(folders)  # unet_data import写的
     if told and not source.classes and source.kind in ("auto", "border"):
+        if source.images:
+            print(f"注意：类照{told}；不是这套掩码的，就移走它")
         source.classes = "\n".join(_class_names(str(told)))
         source.kind = "border" if reading.kind == "border" else source.kind
         reading = _reading(source, about)
@@ -697,7 +698,8 @@ def _prepare(arguments, frames, indices):
         if Path(arguments.start).is_dir():
             arguments.start = str(start.resolve())
         old = UNet.from_pretrained(start).about.get("classes")
-        if len(old or ()) == len(names or ()):  # 类数不同的，输出层是新的
+        same = len(old or ()) == len(names or ())  # 类数不同的，输出层是新的
+        if same and arguments.kind != "border":
             _check_order(start, old, names)
     parts = prepare(recipe, frames, indices=indices, start=start)
     arguments.width = parts["model"].head.in_channels

@@ -178,7 +178,8 @@ def _is_turned(mask):
     "别的掩码都好，只这一张像颠倒了：0还要有三成以上围在前景里，不是裁得紧的一个细胞"
     cell = mask > 0
     inside = ndimage.binary_fill_holes(cell) & ~cell
-    return _is_inverted(mask) and inside.sum() > 0.3 * (~cell).sum()
+    one = cell.any() and np.bincount(mask[cell]).max() > 0.9 * cell.sum()  # 许多编号的不会是
+    return bool(one and inside.sum() > 0.3 * (~cell).sum() and _is_inverted(mask))
 
 def _is_walled(mask):
     "电镜那样：许多块前景，隔着细细的一层膜"
@@ -203,7 +204,7 @@ def _outline(mask):
     return ndimage.maximum_filter(mask, 3) != ndimage.minimum_filter(mask, 3)
 
 def _fringe(mask):
-    "细胞的轮廓上，凑不成2×2同号小块的像素有几成；手画的、最近邻缩放的没有几个"
+    "细胞的轮廓上，既凑不成2×2同号小块、又不挨着同号小块的像素有几成；手画的没有几个"
     if sum(map(len, _pieces(mask))) == ndimage.label(mask > 0)[1]:  # 一块一个编号，没有插出来的
         return 0.0
     corners = [mask[rows, cols] for rows, cols in product([np.s_[:-1], np.s_[1:]], repeat=2)]
@@ -212,6 +213,9 @@ def _fringe(mask):
     for rows, cols in product([np.s_[:-1], np.s_[1:]], repeat=2):
         whole[rows, cols] |= same
     scraps = ndimage.binary_dilation(whole & (mask > 0)) & ~whole & (mask > 0)
+    body, (h, w) = np.pad(np.where(whole, mask, 0), 1), mask.shape
+    for y, x in ((0, 1), (2, 1), (1, 0), (1, 2)):  # 圆顶上的尖，下面就是自己
+        scraps &= body[y:y + h, x:x + w] != mask
     return scraps.sum() / max(1, (_outline(mask) & (mask > 0)).sum())
 
 # %% ../nbs/09_faq.ipynb #df0cd690
@@ -240,12 +244,14 @@ def _suspicion(name, masks):
     filled /= sum((mask > 0).sum() for mask in masks)
     if filled > 2:
         return Finding(f"{name}的掩码像是只画了轮廓：填上以后，前景是原来的{filled:.1f}倍",
-                       "要的是整个细胞，就把轮廓里面填上（ImageJ的Fill Holes），再给编号", "own")
+                       "要的是整个细胞，就把轮廓里面填上（ImageJ的Fill Holes），再给编号；"
+                       "本来就是网、是膜的，不用管", "own")
     fringe = np.mean([_fringe(mask) for mask in masks])
     if fringe > 0.08:
         return Finding(f"{name}的掩码，细胞的轮廓有{fringe:.0%}是零碎的编号，"
-                       "缩放或有损压缩时插了值",
-                       "从原来的掩码重做：最近邻缩放，存成TIFF或PNG，不存JPEG", "resized")
+                       "像是缩放或有损压缩时插了值",
+                       "从原来的掩码重做：最近邻缩放，存成TIFF或PNG，不存JPEG；"
+                       "一像素宽的线本来就是一类的，写--classes", "resized")
     ids = [np.unique(mask[mask > 0]) for mask in masks]
     parts = [_parts_per_id(mask) for mask in masks]
     one = sum(len(i) == 1 and (i[0] == 255 or n[0] > 1) for i, n in zip(ids, parts))
@@ -801,7 +807,8 @@ def diagnose(
     opened = _open(model) if model else None
     report, found = check_dataset(data), _find(data)
     frames = _frames(found)
-    findings = report.problems + [note for note in report.notes if note.entry]
+    findings = report.problems + [  # 插过值的，下面逐帧说
+        note for note in report.notes if note.entry not in (None, "resized")]
     findings += [*_check_fringe(frames), *_check_match(frames)]
     findings += list(_check_same(found)) or _check_leak(
         frames, opened[2].get("test_seq") if opened else None)

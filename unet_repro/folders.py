@@ -537,7 +537,8 @@ def split_frames(
     gap = min(_GAP, count)
     first = frames[test[0]].number
     train = [i for i in rest if frames[i].number < first - gap]
-    if not train and len({frame.number for frame in frames}) < len(frames):  # 编号有重的
+    repeated = len({frame.number for frame in frames}) < len(frames)  # 不是一段录像
+    if repeated and len(train) < len(rest[:-gap]) / 2:
         train = rest[:-gap]
     if not train:
         raise fault(ValueError, f"只有{len(frames)}帧，留出{count}帧测试、空出{gap}帧，"

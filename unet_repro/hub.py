@@ -43,6 +43,7 @@ class ModelFolder(PyTorchModelHubMixin):
         folder, about = Path(folder), _about_text(self.about)
         if "value_range" in (self._hub_mixin_config or ()):  # 造好以后可以改
             self._hub_mixin_config["value_range"] = np.asarray(self.value_range).tolist()
+        swapped = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.glob(".saving-*"):  # 上次存到一半被杀掉留下的
@@ -55,18 +56,20 @@ class ModelFolder(PyTorchModelHubMixin):
                 old, new = (Path(place, _FILES[1]) for place in (folder, tmp))
                 same = old.is_file() and filecmp.cmp(old, new, shallow=False)
                 extra = [_ABOUT] * bool(self.about) + [_CARD] * ("model_card_kwargs" in kwargs)
-                for name in (*_FILES[::-1], *extra):  # 权重先换：换不上，别的都还没有动
+                os.replace(new, old)  # 权重先换：换不上，别的都还没有动
+                swapped = True
+                (folder / _ABOUT).unlink(missing_ok=True)
+                for name in (_FILES[0], *extra):
                     os.replace(Path(tmp) / name, folder / name)
-                if not self.about:
-                    (folder / _ABOUT).unlink(missing_ok=True)
                 stale = not same and _CARD not in extra
                 if stale and "library_name: unet_repro" in (_read_card(folder / _CARD) or ""):
                     (folder / _CARD).unlink()  # 说的是原来的模型
         except (OSError, SafetensorError) as e:
             if hasattr(e, "cure"):
                 raise
+            left = "换到一半，不能用了" if swapped else "没有改动"
             raise fault(OSError, f"模型写不进{folder}（{reason(e)}）",
-                        "那里原有的模型没有改动；腾出空间或换一个文件夹再来") from e
+                        f"那里原有的模型{left}；腾出空间或换一个文件夹再来") from e
 
     @classmethod
     def from_pretrained(cls,

@@ -554,6 +554,14 @@ class _Answer:
             for plane, one in zip(self.every, p):
                 plane[where] = one
 
+def _check_free(path):
+    "从前的结果，别的程序开着就换不了：报`OSError`"
+    try:
+        open(path, "ab").close()
+    except OSError as e:
+        raise fault(type(e), f"{path}换不上新的（{reason(e)}）",
+                    "关掉开着它的程序（如Excel），或检查权限，再来；从前的结果没有改动") from e
+
 def predict_file(
     model: UNet,  # 训练好的网络
     file: Path,  # 图像文件
@@ -609,12 +617,13 @@ def predict_file(
         kind = np.uint16 if len(cells) < 2**16 else np.uint32
         _write_planes([labels], folder / f"{name}_label.tif", kind, True, spacing)
         results = [name + end for end in _RESULTS if (folder / f"{name}{end}").exists()]
-        for result in filter(Path.exists, [out / name for name in results]):
-            open(result, "ab").close()  # 别的程序开着它，换之前就报
+        for held in filter(Path.exists, [out / f"{name}{end}" for end in _RESULTS]):
+            _check_free(held)
         if ready:
             ready(results)
-        for stale in {name + end for end in _RESULTS} - {*results}:
-            (out / stale).unlink(missing_ok=True)  # 从前的选项写的，与这次的合不上
+        if (out / f"{name}_label.tif").exists():  # 从前的选项写的，与这次的合不上
+            for stale in {name + end for end in _RESULTS} - {*results}:
+                (out / stale).unlink(missing_ok=True)
         for result in results:
             os.replace(folder / result, out / result)
     return len(cells)

@@ -953,15 +953,19 @@ def _names(frames):
     twice = {name for name in names if names.count(name) > 1}
     return [f"{name}_{i:03d}" if name in twice else name for i, name in enumerate(names)]
 
+def _predict_frame(network, file, page, said):
+    "一帧的概率；灰度、像素大小与练的不合，同一种只说一次，记在said里"
+    image = read_image(file, page)
+    notes = _check_fit(network, image) | _check_spacing(network, read_spacing(file))
+    _say(notes, said, file.name)
+    with contextlib.redirect_stdout(None):  # 它每一帧都说
+        return predict_image(network, image)
+
 def _predict_each(network, rows, res, cuts, keep):
     "每行是`(图像, 页, 结果的名字, 概率图的名字)`：一张一张地预测，写进结果的文件夹"
     said = {}
     for file, page, name, title in tqdm(rows, desc="预测", disable=None):
-        image = read_image(file, page)
-        notes = _check_fit(network, image) | _check_spacing(network, read_spacing(file))
-        _say(notes, said, file.name)
-        with contextlib.redirect_stdout(None):  # 它每一帧都说
-            probability = predict_image(network, image)
+        probability = _predict_frame(network, file, page, said)
         if network.about.get("classes"):
             labels = class_map(probability)
         else:
@@ -1412,11 +1416,7 @@ def _segment(network, images, border, cuts):
     "一帧一帧地给出标签图；同一种注意只说一次"
     said = {}
     for file in tqdm(images, desc="追踪", disable=None):
-        image = read_image(file)
-        notes = _check_fit(network, image) | _check_spacing(network, read_spacing(file))
-        _say(notes, said, file.name)
-        with contextlib.redirect_stdout(None):  # 它每一帧都说
-            probability = predict_image(network, image)
+        probability = _predict_frame(network, file, None, said)
         labels = label_cells(network, probability, **cuts)
         yield keep_inside(labels, border) if border else labels
 

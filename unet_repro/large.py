@@ -621,7 +621,7 @@ def predict_file(
             _check_free(held)
         if ready:
             ready(results)
-        if (out / f"{name}_label.tif").exists():  # 从前的选项写的，与这次的合不上
+        if (out / f"{name}_overlay.png").exists():  # 从前写过（它头一个换上），与这次的合不上
             for stale in {name + end for end in _RESULTS} - {*results}:
                 (out / stale).unlink(missing_ok=True)
         for result in results:

@@ -23,6 +23,8 @@ from torch.utils.data import DataLoader, Subset
 from .files import at_page, fault
 
 # %% ../nbs/21_checks.ipynb #062a7a39
+#| code-fold: true
+#| code-summary: "读进来之后查的check_frames、check_item"
 def read_frames(
     frames: list,  # 一列`Frame`
 ) -> list[tuple]:  # 各帧的图像和掩码
@@ -110,6 +112,8 @@ def check_item(
               "SegmentationDataset(find_any(文件夹), …)，find_any在unet_repro.folders")
 
 # %% ../nbs/21_checks.ipynb #062a7a3a
+#| code-fold: true
+#| code-summary: "开练之前、每一批查的check_training、check_targets、check_loss"
 def _check_range(model, loader):
     "数据按一个灰度范围归一化，网络记住的是另一个，差出一成"
     data = getattr(loader, "dataset", None)
@@ -243,6 +247,8 @@ def check_weighted(
                     "权重要是非负的有限数；检查权重图")
 
 # %% ../nbs/21_checks.ipynb #978cf07f
+#| code-fold: true
+#| code-summary: "其余几样"
 def check_input(
     x: torch.Tensor,  # 要给网络的一批
     channels: int,  # 网络的`in_channels`

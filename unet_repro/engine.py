@@ -70,6 +70,8 @@ class Engine(Accelerator):
         return total / len(self.losses) / self.num_processes
 
 # %% ../nbs/13_engine.ipynb #fb63ed83
+#| code-fold: true
+#| code-summary: "在子进程里试一步"
 _TRY_BF16 = """
 import torch
 from torch import nn
@@ -137,6 +139,8 @@ def _write_history(history, path):
         writer.writerows(history)
 
 # %% ../nbs/13_engine.ipynb #25243344
+#| code-fold: true
+#| code-summary: "各个随机数生成器的状态"
 def _generators(loader):
     "加载器自己的随机数发生器，如`DataLoader(..., generator=...)`给的"
     batches = getattr(loader, "batch_sampler", None)
@@ -191,6 +195,8 @@ def _states(out):
     return sorted(filter(Path.is_dir, found), key=lambda f: int(f.name.removeprefix("state-")))
 
 # %% ../nbs/13_engine.ipynb #0f179178
+#| code-fold: true
+#| code-summary: "_Parts，和存一份状态"
 @dataclass
 class _Parts:
     "一次训练用到的东西"
@@ -261,6 +267,8 @@ def _save_epoch(engine, parts, history, out):
                     "之前存下的状态都还在") from e
 
 # %% ../nbs/13_engine.ipynb #e9f264d1
+#| code-fold: true
+#| code-summary: "核对校验和，读回来"
 def _damage(state):
     "这份状态哪里不对，一句话；完好是`None`"
     try:
@@ -359,6 +367,8 @@ def _load_state(engine, parts, out):
     return []
 
 # %% ../nbs/13_engine.ipynb #71a54565
+#| code-fold: true
+#| code-summary: "锁住文件夹的training_lock"
 @contextlib.contextmanager
 def training_lock(
     out: Path | None,  # 训练写结果的文件夹；`None`不锁

@@ -184,6 +184,8 @@ def det_measure(
     return _det(sum(errors, Counter()))
 
 # %% ../nbs/06_evaluate.ipynb #24aa157b
+#| code-fold: true
+#| code-summary: "按编号找齐掩码"
 _TRUTH = r"\.(?i:tiff?|png)"  # 真相的后缀，与find_frames认得的一样；结果只能是.tif
 
 def _numbered_masks(folder, prefix, suffix=r"\.tif"):
@@ -246,6 +248,8 @@ def _score_frame(pred, truth, markers, border, radius):
     return row | {k: errors[k] for k in _ERRORS}
 
 # %% ../nbs/06_evaluate.ipynb #4d152ec6
+#| code-fold: true
+#| code-summary: "各帧合起来的score_frames"
 def _total(frames):
     "各帧的成绩汇总成一份"
     scores = [j for f in frames for j in f["jaccard"].values()]
@@ -303,6 +307,8 @@ def score_frames(
     return _total(frames) | dict(border=border, frames=frames)
 
 # %% ../nbs/06_evaluate.ipynb #843b5e08
+#| code-fold: true
+#| code-summary: "按编号找齐三样的score_folder"
 def _masks(files, numbers):
     "逐帧读掩码；没有的一帧给`None`"
     for n in numbers:

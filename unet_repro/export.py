@@ -54,6 +54,8 @@ class Whole(nn.Module):
         return foreground_logit(y)[:, None].sigmoid() if y.shape[1] <= 2 else y.softmax(1)
 
 # %% ../nbs/11_export.ipynb #6e6712d0
+#| code-fold: true
+#| code-summary: "导出的export_model，和说明它的describe_model"
 def _still(model):
     "推理用的一份，在CPU上；原来的网络不动"
     return copy.deepcopy(model).cpu().float().eval().to(memory_format=torch.contiguous_format)
@@ -286,6 +288,8 @@ def _write_examples(model, folder, side):
     Image.fromarray(np.hstack(small)).save(folder / "cover.png")
 
 # %% ../nbs/11_export.ipynb #81a28bd4
+#| code-fold: true
+#| code-summary: "打包的export_package"
 def _describe(model, name, authors, license):
     "包的说明，规格0.5"
     step = 2**model.depth

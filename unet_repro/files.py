@@ -139,6 +139,8 @@ def provenance() -> dict:  # `command`、`commit`、`versions`、`machine`
         machine=f"{platform.machine()}，{os.cpu_count()}核")
 
 # %% ../nbs/15_files.ipynb #25583fcb
+#| code-fold: true
+#| code-summary: "看标签，找到那一页"
 _PHOTOMETRIC = {0: "白为零", 1: "灰度", 2: "RGB", 3: "调色板"}
 _ORIENTATION = 274  # TIFF标签的编号，EXIF里也是它
 _JPEG = {6, 7, 33007, 34892}  # TIFF里JPEG的各种写法
@@ -203,6 +205,8 @@ def tiff_page(
     return page
 
 # %% ../nbs/15_files.ipynb #17e1b9c8
+#| code-fold: true
+#| code-summary: "读TIFF的像素"
 _DAMAGED = "文件不完整或已损坏：重新下载，或从原来的数据重新导出"
 
 @contextlib.contextmanager
@@ -241,6 +245,8 @@ def _decode_tiff(path, number):
         return pixels, meaning, palette, page.compression in _JPEG
 
 # %% ../nbs/15_files.ipynb #7cf5e451
+#| code-fold: true
+#| code-summary: "读PNG、JPEG、BMP"
 _FORMATS = {"PNG", "JPEG", "BMP"}
 
 def _drop_opaque(pixels):
@@ -293,6 +299,8 @@ def _decode_other(path):
         return pixels, "RGB" if mode[:3] == "RGB" else "灰度", None, kind == "JPEG"
 
 # %% ../nbs/15_files.ipynb #6b46e8ad
+#| code-fold: true
+#| code-summary: "一个文件变成像素；内容与扩展名不合的说出来"
 def _decode(path, number=None):
     "一个图像文件：`(像素, 颜色的含义, 调色板, 是不是JPEG)`；读不了报`OSError`或`ValueError`"
     if path.is_symlink() and not path.exists():
@@ -367,6 +375,8 @@ def read_image(
     return image
 
 # %% ../nbs/15_files.ipynb #63e92e0c
+#| code-fold: true
+#| code-summary: "read_mask：调色板取编号，存成放得下的类型"
 def _compact(ids):
     "编号存成放得下的小类型：int16，或int32；都容得下-1"
     small = ids.size == 0 or ids.max() < 2**15
@@ -409,6 +419,8 @@ def count_pages(
         raise fault(OSError, f"读不出{path}", _DAMAGED) from e
 
 # %% ../nbs/15_files.ipynb #15f10003
+#| code-fold: true
+#| code-summary: "几处都找一遍的read_spacing"
 _MICRONS = {"nm": 1e-3, "µm": 1, "um": 1, "micron": 1, "microns": 1, "micrometer": 1,
             "mm": 1e3, "cm": 1e4, "m": 1e6}
 _PER_UNIT = {2: 25_400, 3: 10_000}  # TIFF的分辨率是每英寸、每厘米几个像素：一单位几微米

@@ -117,6 +117,8 @@ def _over_black(pixels):
     return np.where(drawn[..., None], ink, 0).astype(np.uint8)
 
 # %% ../nbs/17_folders.ipynb #d4d3d136
+#| code-fold: true
+#| code-summary: "数一数各有什么值，定两种值、编号"
 _GREYS = range(0, 0x1000000, 0x010101)
 
 def _check_mixed(masks, tinted):
@@ -301,6 +303,8 @@ def _check_named(colours, counts, where):
 
 
 # %% ../nbs/17_folders.ipynb #ceee0bc6
+#| code-fold: true
+#| code-summary: "定类别、颜色"
 _VOID = 255  # 类别的掩码里，“不算”的像素
 
 def _settle_classes(reading, values, where):
@@ -498,6 +502,8 @@ def describe(
 
 
 # %% ../nbs/17_folders.ipynb #14660c66
+#| code-fold: true
+#| code-summary: "整组地划分的split_frames"
 _GAP = 3  # 一组之内划分时，训练与测试之间至多空几帧
 
 def _pick_groups(sizes, wanted, seed):
@@ -546,6 +552,8 @@ def split_frames(
     return train, test
 
 # %% ../nbs/17_folders.ipynb #e518f634
+#| code-fold: true
+#| code-summary: "查两边有没有同一张图像"
 def identical(
     frames: list[Frame],  # 一边的帧
     others: list[Frame],  # 另一边的帧

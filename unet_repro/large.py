@@ -141,6 +141,8 @@ def _unpack(page, path, target):
     return image
 
 # %% ../nbs/14_large.ipynb #8b271e76
+#| code-fold: true
+#| code-summary: "打开一张图像，内存放不下的用映射"
 def open_image(
     path: Path,  # 图像文件
     folder: Path,  # 放临时文件的文件夹
@@ -210,6 +212,8 @@ def _eccentricity(n, y, x, yy, xx, yx):
 
 
 # %% ../nbs/14_large.ipynb #a0614b97
+#| code-fold: true
+#| code-summary: "逐条加起来，再算面积、周长、离心率"
 def _add_up(labels, count, planes):
     "每个编号：像素数，坐标的和、平方的和、积的和（从锚量起），各平面的和；锚；外框"
     sums = np.zeros((6 + len(planes), count + 1))
@@ -341,6 +345,8 @@ def write_rois(
 
 
 # %% ../nbs/14_large.ipynb #74ca887a
+#| code-fold: true
+#| code-summary: "上色，画叠图"
 def _color(ids):
     "编号的颜色，`(…, 3)`，在[0, 1]里"
     hue = np.asarray(ids)[..., None] * 0.618 + np.array([0, 2 / 3, 1 / 3])
@@ -517,6 +523,8 @@ def _grow_strips(labels, inside, out, reach=5):
     return out
 
 # %% ../nbs/14_large.ipynb #da55a120
+#| code-fold: true
+#| code-summary: "predict_file：从图像到写好的各个文件"
 def label_cells(
     model: UNet,  # 网络
     probability: np.ndarray,  # `predict_image`的答案

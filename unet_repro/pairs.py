@@ -14,6 +14,8 @@ from pathlib import Path
 from .files import count_pages, fault, reason
 
 # %% ../nbs/20_pairs.ipynb #a556734c
+#| code-fold: true
+#| code-summary: "看名字：哪些是图像，哪些是掩码"
 _IMAGE = re.compile(r"(?i)[^.].*\.(tiff?|png|jpe?g|bmp)")
 _MASK_WORDS = "masks?|labels?|seg|segmentation|gt|groundtruth|annotations?|掩码|标签|标注"
 _IMAGE_WORDS = "images?|imgs?|raw|图像|图片|原图"
@@ -78,6 +80,8 @@ def is_mask(
     return _key(file, file.parent, _MASK_WORDS) != _key(file, file.parent)
 
 # %% ../nbs/20_pairs.ipynb #29880306
+#| code-fold: true
+#| code-summary: "成对的pair_files，和没配上的"
 def _unread(folder):
     "一张读得了的也没有：里面多半是什么文件，`(扩展名, 几个)`；没有文件是`None`"
     if image_files(folder):

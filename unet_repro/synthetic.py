@@ -203,6 +203,8 @@ def _receive(response, have, part, tag):
         raise ConnectionError(f"只收到{got}/{total}字节")
 
 # %% ../nbs/12_synthetic.ipynb #28178cf0
+#| code-fold: true
+#| code-summary: "收下一个文件"
 def _why(error):
     "下载失败的原因"
     if getattr(error, "response", None) is not None:
@@ -238,6 +240,8 @@ def _fetch(url, archive):
     os.replace(part, archive)
 
 # %% ../nbs/12_synthetic.ipynb #cd624475
+#| code-fold: true
+#| code-summary: "解开压缩包"
 def _unzip(archive, place, target):
     "先解到`place`，再改名成`target`；包坏了或里面有越界路径，就删掉它"
     try:

@@ -26,7 +26,7 @@ def _docs(function):
                 docs[name] = doc
     return docs
 
-# %% ../nbs/26_command.ipynb #26a0000c
+# %% ../nbs/26_command.ipynb #26a000f2
 _RANGES = {  # 数该在哪里：怎么说，怎么查
     "width": ("在1到1024之间", lambda n: 1 <= n <= 1024), "epochs": ("至少是1", lambda n: n >= 1),
     "accumulate": ("至少是1", lambda n: n >= 1), "memory": ("至少是1", lambda n: n >= 1),
@@ -39,6 +39,7 @@ _RANGES = {  # 数该在哪里：怎么说，怎么查
 _KINDS = {int: ("整数", numbers.Integral), float: ("数", numbers.Real), bool: ("true或false", bool),
           str: ("文字", (str, Path))}
 
+# %% ../nbs/26_command.ipynb #26a0000c
 def _convert(name, text, kind):
     "命令行里的一段文字变成值"
     try:

@@ -74,11 +74,11 @@ def run(line, folder):
     return dict(command=line, seconds=round(seconds, 1), said=said[-3:])
 
 
-def journey(folder, name, source, import_first="", options=""):
+def journey(folder, name, source, import_first=""):
     "导入（若要）、体检、训练、评分、预测"
     lines = [import_first] if import_first else []
     lines += [f"unet_data check {source.removeprefix('--data ')}",
-              f"unet_train {source} {options} --test 0.2 --epochs 40 --out runs/{name}",
+              f"unet_train {source} --test 0.2 --epochs 40 --out runs/{name}",
               f"unet_evaluate runs/{name}",
               f"unet_predict runs/{name} {name}的新图 --out 结果/{name}"]
     new = folder / f"{name}的新图"

@@ -35,14 +35,18 @@ def matmul_rates():
     }
 
 
+def monai_net():
+    "MONAI的网络"
+    from monai.networks.nets import BasicUNet
+    features = (64, 128, 256, 512, 1024, 64)
+    return BasicUNet(spatial_dims=2, in_channels=1, out_channels=2, features=features)
+
+
 def peer(layout, x):
     "MONAI的一次预测，用这种内存排法：一个没有参数的函数"
     from monai.inferers import sliding_window_inference
-    from monai.networks.nets import BasicUNet
     layout = getattr(torch, layout)
-    features = (64, 128, 256, 512, 1024, 64)
-    model = BasicUNet(spatial_dims=2, in_channels=1, out_channels=2, features=features)
-    model = model.eval().to(memory_format=layout)
+    model = monai_net().eval().to(memory_format=layout)
     x = x.contiguous(memory_format=layout)
     return lambda: sliding_window_inference(x, (512, 512), 1, model, overlap=0.25)
 

@@ -7,7 +7,7 @@ import numpy as np
 from common import ROOT, real_data, save, show
 
 from unet_repro.data import SegmentationDataset, find_frames
-from unet_repro.evaluate import seg_measure, valid_pixels
+from unet_repro.evaluate import _count_pixels, seg_measure, valid_pixels
 from unet_repro.files import read_mask
 from unet_repro.model import UNet
 from unet_repro.predict import label_instances, predict_image
@@ -22,10 +22,7 @@ def pixel_iou(results, truths, marks, border):
     "全部测试帧的前景交并比；marks是None时，漏标的细胞当作误报"
     counts = np.zeros(3)
     for found, truth, mark in zip(results, truths, marks or [None] * len(truths)):
-        valid = valid_pixels(found, truth, mark, border)
-        a = (found > 0)[valid]
-        b = (truth > 0)[valid]
-        counts += [(a & b).sum(), (a & ~b).sum(), (~a & b).sum()]
+        counts += _count_pixels(found, truth, valid_pixels(found, truth, mark, border))
     return iou_and_dice(counts)[0]
 
 

@@ -20,7 +20,7 @@ def describe(frame, mask):
     return dict(
         frame=frame_id(frame), gap=int(changed.sum()), touching=np.unique(mask[changed]).tolist(),
         border=round(float(border), 2),
-        unlabelled=len(np.setdiff1d(marks, [0, *np.unique(marks[mask > 0])])))
+        unlabelled=len(np.setdiff1d(marks[marks > 0], marks[mask > 0])))
 
 
 def main():

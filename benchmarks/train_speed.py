@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from common import fastest, save, show, timed
-from predict_speed import LAYOUTS, flops, matmul_rates
+from predict_speed import LAYOUTS, flops, matmul_rates, monai_net
 from torch.nn import functional as F
 
 from unet_repro.memory import keep_memory
@@ -25,13 +25,6 @@ from unet_repro.prepare import paper_recipe, tutorial_recipe
 from unet_repro.synthetic import make_synthetic
 
 STEPS = 4
-
-
-def monai_net():
-    "MONAI的网络"
-    from monai.networks.nets import BasicUNet
-    features = (64, 128, 256, 512, 1024, 64)
-    return BasicUNet(spatial_dims=2, in_channels=1, out_channels=2, features=features)
 
 
 def smp_net():

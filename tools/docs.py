@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import yaml
 from cards import defined, reference
 from finish import finish
+from lint import read as read_nb
 from nbdev.config import get_config
 from nbdev.doclinks import NbdevLookup
 from nbdev.quarto import refresh_quarto_yml
@@ -257,11 +258,6 @@ def write_nav(path, names):
     side['contents'] = list(renamed(side['contents'], names))
     site['website']['page-footer'] = {'center': footer()}
     path.write_text(yaml.dump(site, allow_unicode=True, sort_keys=False), encoding='utf-8')
-
-
-def read_nb(path):
-    "一本笔记"
-    return json.loads(path.read_text(encoding='utf-8'))
 
 
 def defined_in(path):

@@ -149,6 +149,15 @@ def is_heading(node):
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
+def blocks(tree):
+    "各个语句块：`(谁的, 各句)`"
+    for node in ast.walk(tree):
+        for name in ('body', 'orelse', 'finalbody'):
+            found = getattr(node, name, None)
+            if isinstance(found, list) and found:  # 表达式里的条件、lambda不是
+                yield node, found
+
+
 def statements(tree):
     "一行一句：同一行开始的第二句，也包括跟在冒号后面的"
     taken = {}
@@ -158,28 +167,19 @@ def statements(tree):
     for line, nodes in taken.items():
         if len(nodes) > 1:
             yield line, '一行只写一句'
-    for node in ast.walk(tree):
-        for block in ('body', 'orelse', 'finalbody'):
-            nodes = getattr(node, block, None)
-            if not isinstance(nodes, list):  # 表达式里的条件、lambda
-                continue
-            for before, after in zip(nodes, nodes[1:]):
-                if before.end_lineno == after.lineno and before.lineno != after.lineno:
-                    yield after.lineno, '一行只写一句'
+    for _, block in blocks(tree):
+        for before, after in zip(block, block[1:]):
+            if before.end_lineno == after.lineno and before.lineno != after.lineno:
+                yield after.lineno, '一行只写一句'
 
 
 def crowded(tree, lines):
     "`else: x`、`try: x`、`case …: x`这样跟在冒号后面的一句"
-    for node in ast.walk(tree):
-        for block in ('body', 'orelse', 'finalbody'):
-            nodes = getattr(node, block, None)
-            if not isinstance(nodes, list) or not nodes or isinstance(node, ast.Module):
-                continue
-            first = nodes[0]
-            before = lines[first.lineno - 1].encode()[:first.col_offset].decode()
-            elif_ = isinstance(first, ast.If) and lines[first.lineno - 1].strip().startswith('elif')
-            if before.strip() and not elif_:
-                yield first.lineno, '一行只写一句：冒号后面换行'
+    for node, (first, *_) in blocks(tree):
+        before = lines[first.lineno - 1].encode()[:first.col_offset].decode()
+        elif_ = isinstance(first, ast.If) and lines[first.lineno - 1].strip().startswith('elif')
+        if before.strip() and not elif_ and not isinstance(node, ast.Module):
+            yield first.lineno, '一行只写一句：冒号后面换行'
 
 
 def expressions(tree):

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['read_frames', 'check_size', 'is_flat', 'check_frames', 'check_item', 'check_training', 'check_targets', 'check_loss',
-           'check_weighted', 'check_input', 'check_wrapped', 'check_share', 'unwrapped', 'evaluating', 'check_number',
+           'check_weighted', 'check_input', 'check_wrapped', 'check_share', 'unwrapped', 'evaluating', 'placed',
+           'as_answer', 'check_number', 'check_unet', 'check_tile', 'check_window', 'check_grey', 'check_shares',
            'check_labels', 'pair_frames']
 
 # %% ../nbs/21_checks.ipynb #21a00004
 #| code-fold: true
 #| code-summary: "导入"
-import contextlib, math
+import contextlib, inspect, math
 from collections import Counter
-from numbers import Real
+from numbers import Integral, Real
 from operator import length_hint
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 from torch.utils.data import DataLoader, Subset
-from .files import at_page, fault
+from .files import at_page, fault, reason
 
 # %% ../nbs/21_checks.ipynb #062a7a39
 #| code-fold: true
@@ -106,7 +107,7 @@ def check_item(
         print(f"注意：变换之后，图像的灰度从{low:g}到{high:g}，给变换的是-1到1，预测时也是。"
               "明暗的变化用GreyJitter（04章）：ColorJitter、GaussianNoise把负的都截成0，"
               "Normalize又归一化一遍")
-    if len(item) > 2 and _one_number(dataset.masks):
+    if len(item) == 3 and _one_number(dataset.masks):
         print(f"注意：掩码的前景只有一个值（{max(mask.max() for mask in dataset.masks)}），"
               "权重图把它们当一个细胞。要一块一个编号："
               "SegmentationDataset(find_any(文件夹), …)，find_any在unet_repro.folders")
@@ -172,6 +173,22 @@ def _check_criterion(criterion, outputs, targets):
                     "数据集的一项写成(图像, 掩码)；带着权重图的，"
                     "criterion=WeightedCrossEntropy()，网络2个通道")
 
+def _check_count(criterion, outputs, targets):
+    "损失收不了这么多样"
+    call = getattr(criterion, "forward", criterion)
+    try:
+        signature = inspect.signature(call)
+    except (TypeError, ValueError):  # 说不出参数的
+        return
+    try:
+        signature.bind(outputs, *targets)
+    except TypeError as error:
+        rest = list(signature.parameters.values())[1:]
+        wanted = "、".join(one.name for one in rest if one.default is one.empty) or "没有别的"
+        raise fault(ValueError, f"一批图像之外有{len(targets)}样，损失要的是：{wanted}",
+                    "少了的，变换链的末尾接WithWeights（权重）、WithClasses（类别）；"
+                    "多了的，换一个损失", "classes") from error
+
 def check_targets(
     criterion,  # 损失
     images: torch.Tensor,  # `(N, C, H, W)`，网络的输入
@@ -180,6 +197,11 @@ def check_targets(
 ) -> None:
     "一批的掩码与网络的输出、损失对不上，报`ValueError`"
     _check_criterion(criterion, outputs, targets)
+    _check_count(criterion, outputs, targets)
+    last = type(outputs.grad_fn).__name__
+    if last.startswith(("Sigmoid", "Softmax")):
+        raise fault(ValueError, f"网络的末一步是{last.split('Backward')[0].lower()}，输出成了概率",
+                    "去掉它：损失和打分要的是logits")
     mask = targets[0]
     found, wanted, side = tuple(outputs.shape[-2:]), tuple(mask.shape[-2:]), images.shape[-1]
     if found != wanted:
@@ -318,6 +340,29 @@ def evaluating(
         for module, training in modes:  # 有的层也许冻住了
             module.training = training
 
+def placed(
+    model: nn.Module,  # 网络
+    device: str | torch.device,  # 搬到哪里，如`"cpu"`
+) -> nn.Module:  # 同一个网络
+    "把网络搬到设备上；用不了就报`ValueError`"
+    try:
+        return model.to(device)
+    except (AssertionError, RuntimeError) as e:
+        raise fault(ValueError, f"设备{str(device)!r}用不了（{reason(e)[:200]}）",
+                    "写\"cpu\"；要用显卡，先看torch.cuda.is_available()") from e
+
+def as_answer(
+    mask: torch.Tensor,  # 掩码，或它的权重
+    answer: torch.Tensor,  # 网络的答案，`(h, w)`
+) -> torch.Tensor:  # `(h, w)`
+    "掩码摆成答案的形状；大小不同报`ValueError`"
+    if mask.numel() != answer.numel():
+        (h, w), side = answer.shape, tuple(mask.shape[-2:])
+        raise fault(ValueError, f"网络输出{(h, w)}，掩码却是{side}",
+                    f"Tile的第二个数写{h}；掩码与输出要是同一个窗口", "smaller")
+    return mask.reshape(answer.shape)
+
+
 # %% ../nbs/21_checks.ipynb #21a00013
 def check_number(
     name: str,  # 参数的名字
@@ -329,6 +374,89 @@ def check_number(
     if not isinstance(value, Real) or not low <= value <= high or value == np.inf:
         limit = f"不小于{low}" if high == np.inf else f"{low}到{high}之间"
         raise fault(ValueError, f"{name}是{value!r}", f"要{limit}的有限数")
+
+# %% ../nbs/21_checks.ipynb #21a00030
+#| code-fold: true
+#| code-summary: "UNet的构造参数，Tile的窗口，灰度的范围，各类的概率"
+def _is_number(value, kinds=Real):
+    "是数，不是真假"
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+def check_unet(
+    padding: str,  # `UNet`的参数，下同
+    dropout: float,
+    value_range: tuple,
+    **sizes: int,  # 各样大小
+) -> None:
+    "构造参数的类型或范围不对，报`ValueError`"
+    pair = value_range if isinstance(value_range, (tuple, list, np.ndarray)) else ()
+    numbers = len(pair) == 2 and all(map(_is_number, pair))
+    rules = [
+        ("padding", padding, padding in ("valid", "same"), '"valid"（不填充）或"same"（补零）'),
+        ("dropout", dropout, _is_number(dropout, (int, float)) and 0 <= dropout < 1,
+         "不小于0、小于1的数"),
+        ("value_range", value_range, numbers and -math.inf < pair[0] < pair[1] < math.inf,
+         "先小后大的两个数，分别变到-1和1")]
+    for name, value in sizes.items():
+        high = 8 if name == "depth" else 1024
+        legal = _is_number(value, int) and 1 <= value <= high
+        rules.append((name, value, legal, f"1到{high}的整数"))
+    for name, value, legal, wanted in rules:
+        if not legal:
+            if isinstance(value, np.generic):  # 存不进config.json
+                wanted += f"；NumPy的数先变成Python的：{name}={value.item()}"
+            raise fault(ValueError, f"{name}={repr(value)[:60]}不合法", f"要{wanted}")
+
+def check_tile(
+    image_size: int,  # 网络输入的边长，像素
+    mask_size: int,  # 网络输出的边长，像素
+) -> None:
+    "窗口的两个边长不对，报`ValueError`"
+    whole = all(_is_number(n, Integral) for n in (image_size, mask_size))
+    if not whole or not 0 < mask_size <= image_size or (image_size - mask_size) % 2:
+        raise fault(ValueError, f"Tile({image_size}, {mask_size})不对",
+                    "先写图像的边长，再写掩码的，都是整数，相差偶数，如Tile(572, 388)", "smaller")
+
+def check_window(
+    inputs: list,  # 一起裁的图像、掩码，`(…, H, W)`
+    size: int,  # 窗口的边长，像素
+) -> tuple[int, int]:  # 它们的`(H, W)`
+    "大小不同，或比窗口小，报`ValueError`"
+    sizes = list(dict.fromkeys(tuple(one.shape[-2:]) for one in inputs))
+    if len(sizes) > 1:
+        raise fault(ValueError, f"一起裁的大小不同：{'、'.join(map(str, sizes))}",
+                    "图像与掩码要一样大", "mismatch")
+    h, w = sizes[0]
+    if min(h, w) < size:
+        fits = max(4, min(h, w) - (min(h, w) - 4) % 16)  # 深度4合法的输出（01章）
+        raise fault(ValueError, f"图像{h}×{w}比窗口{size}×{size}小",
+                    f"用小一些的窗口，如Tile({fits + 184}, {fits})", "odd")
+    return h, w
+
+def check_grey(
+    images: list,  # 各帧的图像，原来的灰度
+    value_range: tuple,  # 变到-1和1的两个灰度
+) -> None:
+    "不是先小后大的两个数，报`ValueError`；灰度多半在外面，说一声"
+    pair = np.ravel(value_range)
+    if len(pair) != 2 or not pair[0] <= pair[1]:
+        raise fault(ValueError, f"value_range={value_range!r}不合法",
+                    "要先小后大的两个灰度，如(0, 255)", "range")
+    low, high = pair
+    slack = (high - low) / 10
+    outside = [((image < low - slack) | (image > high + slack)).mean() for image in images]
+    if np.mean(outside) > 0.5:
+        print(f"注意：图像的灰度多半在value_range（{low:g}到{high:g}）外面，都截成了-1或1；"
+              "写原来的灰度")
+
+def check_shares(
+    probability: np.ndarray,  # `(K, H, W)`，各类的概率
+) -> None:
+    "各类加起来不是1，报`ValueError`"
+    if (probability[0] < 0).any() or (abs(probability.sum(0) - 1) > 0.05).any():
+        raise fault(ValueError, f"{tuple(probability.shape)}的概率，各类加起来不是1",
+                    "要(K, H, W)：logits先过softmax(0)，通道在最后的先np.moveaxis(p, -1, 0)",
+                    "classes")
 
 # %% ../nbs/21_checks.ipynb #21a00022
 def check_labels(

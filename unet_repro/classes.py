@@ -18,12 +18,12 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
-from .checks import unwrapped
+from .checks import check_shares, unwrapped
 from .data import SegmentationDataset
 from .files import at_page, fault
 from .model import foreground_logit
 from .train import evaluate
-from .visualize import FALSE_ALARM, _logits, to_frame
+from .visualize import FALSE_ALARM, _logits, _panels, to_frame
 
 # %% ../nbs/16_classes.ipynb #4f11a7dd
 def _check_ids(ids, classes):
@@ -145,6 +145,7 @@ def class_map(
     "由预测的概率得到类别图，与`classify`同一条规则"
     if probability.ndim == 2 or len(probability) == 1:
         return (probability.reshape(probability.shape[-2:]) > 0.5).astype(np.uint8)
+    check_shares(probability)
     likeliest = probability[1:].argmax(0) + 1
     found = 1 - probability[0] > 0.5
     return np.where(found, likeliest, 0).astype(np.min_scalar_type(len(probability) - 1))
@@ -243,31 +244,23 @@ def visualize_classes(
     names: list[str] | None = None,  # 每类的名字，第0个是背景；不是英文的写成编号
 ):  # 画好的`Figure`
     "画一项的图像、真相、预测和答错的像素，都在图像的坐标系里；橙框是网络作答的窗口"
-    import matplotlib.pyplot as plt
+    from matplotlib.colors import to_rgb
     image, _, weight, classes = unwrapped(dataset)[idx]
     logits = _logits(model.to(device), image[None])
     truth = torch.where(weight > 0, classes, -1)[0].numpy()
     pred = classify(logits)[0].numpy()
     mean = class_iou(confusion_matrix(pred, truth, logits.shape[1]))[1]
     wrong = np.where((truth >= 0) & (pred != truth), 1, 0)
-    (h, w), (height, width) = pred.shape, image.shape[-2:]
-    fig, axes = plt.subplots(2, 2, figsize=(6.4, 6.4 * height / width + 1), layout="compressed")
-    corner = (width - w) / 2 - 0.5, (height - h) / 2 - 0.5
     titles = ["image", "truth", "prediction", f"wrong pixels, mean IoU {mean:.3f}"]
-    for ax, title, layer in zip(axes.flat, titles, (None, truth, pred, wrong)):
-        ax.imshow(image.mean(0), cmap="gray", vmin=-1, vmax=1)
-        if layer is not None:
-            placed = np.nan_to_num(to_frame(layer, (height, width)), nan=-1).astype(int)
-            color = paint_classes(placed)
-            if layer is wrong:
-                color[placed == 1] = (*plt.matplotlib.colors.to_rgb(FALSE_ALARM), 0.9)
-            ax.imshow(color, interpolation="nearest")
-        ax.add_patch(plt.Rectangle(corner, w, h, fill=False, color="tab:orange", lw=1.5))
-        ax.set_title(title)
-        ax.axis("off")
+    fig = _panels(image, pred.shape, titles)
+    for ax, layer in zip(fig.axes[1:], (truth, pred, wrong)):
+        placed = np.nan_to_num(to_frame(layer, image.shape[-2:]), nan=-1).astype(int)
+        color = paint_classes(placed)
+        if layer is wrong:
+            color[placed == 1] = *to_rgb(FALSE_ALARM), 0.9
+        ax.imshow(color, interpolation="nearest")
     handles = class_legend(logits.shape[1], names)
     fig.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
-    plt.close(fig)
     return fig
 
 # %% ../nbs/16_classes.ipynb #e1a54936

@@ -33,16 +33,17 @@ from .export import _weights_hash, export_model, export_package, model_card
 from .files import command_line, fault, image_pixels, provenance, read_mask
 from .files import read_spacing, reason, replacing, shared_spacing
 from .folders import BORDER_NAMES, OwnFrame, Reading, check_split, class_count, describe
-from .folders import find_any, find_own, identical, split_frames, unpaired
+from .folders import find_any, find_own, identical, read_labels, split_frames
+from .folders import unpaired
 from .hub import _local, _read_about
 from .labels import _is_background, import_labels
-from .large import _RESULTS, _check_class, _check_spacing, _roifile, _say
+from .large import _check_class, _check_spacing, _results, _roifile, _say
 from .large import _write_planes, _write_table, label_cells, predict_file
 from .membrane import labels_rand_error
 from .memory import checkpoint_activations, keep_memory
 from .model import UNet
-from .pairs import is_image, is_mask
-from .predict import _check_fit, cutting, foreground, label_instances, predict_image
+from .pairs import _IMAGE_WORDS, is_image, is_mask
+from .predict import _check_fit, cutting, foreground, predict_image
 from .prepare import prepare
 from .recipe import RECIPES
 from .synthetic import download_ctc, make_synthetic
@@ -80,6 +81,21 @@ def _class_names(text):
                     "第一个是背景", "classes")
     return names
 
+def _check_first(names):
+    "背景不在第一个：报`ValueError`"
+    late = [name for name in names[1:] if _is_background(name)]
+    if late and not _is_background(names[0]):
+        raise fault(ValueError, f"类名里{late[0]}是背景，却不在第一个",
+                    "第一个是背景：值是0的那一类", "classes")
+
+def _told_names(file, count):
+    "classes.txt里各类的名字；没有这个文件、不是类名、没有写背景的（如YOLO的），是空的"
+    try:
+        names = _class_names(str(file)) if file else []
+    except ValueError:
+        return []
+    return names if len(names) == count or names and _is_background(names[0]) else []
+
 def _recall(saved):
     "`about.json`里记着的读法；写坏了的报`ValueError`"
     try:
@@ -101,21 +117,31 @@ def _reading(source, about={}):
         return told
     return replace(told, classes=classes or len(about.get("classes") or ()))
 
+@contextlib.contextmanager
+def _noting(source, about):
+    "照模型记着的读法读不出来，先说一声"
+    try:
+        yield
+    except ValueError as error:
+        wrong = getattr(error, "entry", None) != "mismatch"  # 大小不同，不怪读法
+        if wrong and _reading(source, about) != _reading(source):
+            print("注意：掩码照模型记着的读法读；写法与练的时候不同，"
+                  "就写明--kind、--classes或--colours")
+        raise
+
 def _find_frames(source, synthesize=False, about={}):
     "照`Source`找到的帧，和它们所在的文件夹；`about`是模型的，见`_reading`"
     if source.masks and not source.images:
         raise fault(ValueError, "写了--masks，没有写--images", "两个一起写", "own")
     told = source.classes
     try:
-        frames, folders = _find_read(source, synthesize, about)
-        _check_colours(source, frames, about)
+        with _noting(source, about):
+            frames, folders = _find_read(source, synthesize, about)
+            _check_colours(source, frames, about)
         return frames, folders
     except ValueError:
         if source.classes != told and not source.images:
             print(f"注意：类照{source.data}里的classes.txt；不是这套掩码的，就移走它")
-        elif _reading(source, about) != _reading(source):
-            print("注意：掩码照模型记着的读法读；写法与练的时候不同，"
-                  "就写明--kind、--classes或--colours")
         raise
 
 def _find_read(source, synthesize, about):
@@ -125,15 +151,36 @@ def _find_read(source, synthesize, about):
     if not source.images:
         folders = [find_data(source.data, synthesize=synthesize)]
     told = _class_file(folders)  # unet_data import写的
-    if told and not source.classes and source.kind in ("auto", "border"):
+    if source.classes:
+        names = _class_names(source.classes)
+        _check_first(names)
+        _check_order(told, _told_names(told, len(names)), names)
+    elif told and source.kind in ("auto", "border"):
         if source.images:
             print(f"注意：类照{told}；不是这套掩码的，就移走它")
         source.classes = "\n".join(_class_names(str(told)))
         source.kind = "border" if reading.kind == "border" else source.kind
         reading = _reading(source, about)
+    frames = _find_as(source, folders, reading)
+    if source.classes and reading.values and not _fits(frames):
+        with contextlib.suppress(ValueError):  # 写明了几类，记着的读法又读不出来：重新看一遍
+            frames = _find_as(source, folders, _reading(source))
+        _check_shades("模型", about["reading"], frames)
+    return frames, folders
+
+def _find_as(source, folders, reading):
+    "照这种读法找到的帧"
     if source.images:
-        return find_own(source.images, source.masks, reading), folders
-    return find_any(folders[0], reading), folders
+        return find_own(source.images, source.masks, reading)
+    return find_any(folders[0], reading)
+
+def _fits(frames):
+    "掩码照这样读得出来，不全是背景"
+    try:
+        masks = [read_labels(frame.mask, frame.reading, frame.page) for frame in frames]
+    except ValueError:
+        return False
+    return any((mask > 0).any() for mask in masks)
 
 def _class_file(folders):
     "数据的文件夹里、images和masks旁边的classes.txt；没有是`None`"
@@ -147,8 +194,9 @@ def _class_file(folders):
 def _check_colours(source, frames, about):
     "彩色的掩码，类写了名字，没说哪种颜色是哪一类：报`ValueError`"
     reading, told = getattr(frames[0], "reading", None), _reading(source, about)
-    named = source.classes and not source.classes.isdecimal()
-    if named and reading and reading.kind == "colours" and not (told.colours or told.values):
+    named = source.classes and (about or not source.classes.isdecimal())
+    known = told.colours or told.values and told.values == getattr(reading, "values", ())
+    if named and reading and reading.kind == "colours" and not known:
         colours = ",".join(f"{value:06x}" for value in reading.values)
         raise fault(ValueError, "掩码是彩色的，类写了名字，没有说哪种颜色是哪一类",
                     f"添上--colours，次序与名字一样；有的颜色是{colours}", "classes")
@@ -302,15 +350,19 @@ def _without_nan(values):
 
 def _write_json(values, path):
     "写JSON，写好了才换上"
+    text = json.dumps(_without_nan(values), ensure_ascii=False, indent=1) + "\n"
     with replacing(path) as partial:
-        text = json.dumps(_without_nan(values), ensure_ascii=False, indent=1)
-        partial.write_text(text + "\n", encoding="utf-8")
+        try:
+            partial.write_text(text, encoding="utf-8")
+        except UnicodeEncodeError:  # 文件名不是UTF-8的，如GBK的压缩包解出来的
+            partial.write_text(json.dumps(_without_nan(values), indent=1) + "\n")
 
 def _write_card(network, folder):
     "训练写出的last旁边有成绩，就写上模型卡（11章）"
     if folder.name == "last" and (folder.parent / "metrics.json").is_file():
         with replacing(folder / "README.md") as partial:
-            partial.write_text(model_card(network, folder.parent), encoding="utf-8")
+            card = model_card(network, folder.parent)
+            partial.write_text(card, encoding="utf-8", errors="replace")
 
 def _keep_out(folder, option, *sources):
     "结果不能写进模型的文件夹、数据的文件夹"
@@ -340,15 +392,15 @@ def _digest(frames, recipe):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
-def _save_arguments(arguments, folders, dataset, digest, state):
+def _save_arguments(arguments, folders, frames, train, digests, state):
     "开练之前，主进程记下参数；那里已有一次训练，或不是原来的数据，就报错"
     out = Path(arguments.out)
     if not arguments.resume and is_taken(out):
         raise fault(FileExistsError, f"{out}里已有一次训练的结果",
                     "换一个--out，或先删掉它；被打断的用"
                     f"{command_line(['--resume', str(out)])}接着练")
-    found = _digest(dataset.frames, arguments.recipe)
-    if digest not in (None, found):
+    found = _digest(frames, arguments.recipe)
+    if digests and digests["digest"] not in (None, found):
         raise fault(ValueError, f"{folders[0]}与{out}练的不是同一套数据",
                     "用--data（或--images、--masks）指出原来的那一套")
     if not arguments.images:
@@ -356,14 +408,15 @@ def _save_arguments(arguments, folders, dataset, digest, state):
     for name in _PLACES:
         if getattr(arguments, name):
             setattr(arguments, name, str(Path(getattr(arguments, name)).resolve()))
-    saved = asdict(arguments) | dict(digest=found)
+    learned = _digest([frames[i] for i in train], arguments.recipe)
+    saved = asdict(arguments) | dict(digest=found, learned=learned)
     del saved["out"], saved["resume"]
     if state.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
         _write_json(saved, out / "args.json")
 
 def _read_arguments(run):
-    "读回一次训练的参数和数据的指纹；读不出来报`ValueError`"
+    "读回一次训练的参数，和指纹：全部的帧的，练的帧的；读不出来报`ValueError`"
     file = Path(run) / "args.json"
     cure = "检查路径；那里若不是unet_train写的，或是别的版本写的，就重新训练"
     if not file.is_file():
@@ -385,7 +438,7 @@ def _read_arguments(run):
             why = f"第{error.lineno}行不是JSON"
         raise fault(ValueError, f"{file}读不出来（{why}）", cure) from error
     values |= dict(out=str(run), resume=str(run))
-    return Training(**values), saved.get("digest")
+    return Training(**values), {name: saved.get(name) for name in ("digest", "learned")}
 
 def _still_there(arguments):
     "训练时的数据还在原处就好，否则报`FileNotFoundError`"
@@ -398,7 +451,7 @@ def _still_there(arguments):
 
 def _resumed(given):
     "接着练的参数：存下的，加上这次改得的；改不得的报`ValueError`"
-    saved, digest = _read_arguments(given["resume"])
+    saved, digests = _read_arguments(given["resume"])
     changed = {name: value for name, value in given.items()
                if name not in ("resume", "data", *_PLACES) and value != getattr(saved, name)}
     for name in {"out", "start"} & changed.keys():  # 同一个文件夹，写法不同
@@ -416,7 +469,7 @@ def _resumed(given):
     for name in ("data", *_PLACES):
         if given.get(name):
             changed[name] = given[name]
-    return _still_there(replace(saved, **changed)), digest
+    return _still_there(replace(saved, **changed)), digests
 
 
 # %% ../nbs/07_cli.ipynb #56d1cbcd
@@ -451,17 +504,35 @@ def _training_data(arguments, synthesize=False, about={}):
     tests = find_own(arguments.test_images, arguments.test_masks, reading)
     others = [Path(arguments.test_images), Path(arguments.test_masks or arguments.test_images)]
     told = _class_file(others)
-    if told and arguments.classes:
-        _check_order(told.parent, _class_names(str(told)), _class_names(arguments.classes))
+    if arguments.classes:
+        names = _class_names(arguments.classes)
+        _check_order(told, _told_names(told, len(names)), names)
     numbers = range(len(frames) + len(tests))
     return frames + tests, (numbers[:len(frames)], numbers[len(frames):]), folders + others
 
 def _check_order(model, old, names):
-    "同一个类，模型里与现在的编号不同，会张冠李戴：报`ValueError`"
+    "同一个类，模型、文件里与现在的编号不同，会张冠李戴：报`ValueError`；名字不同，说一声"
     places = {name: k for k, name in enumerate(old or ())}
     if any(places.get(name, k) != k for k, name in enumerate(names or ())):
         raise fault(ValueError, f"{model}的类是{'、'.join(old)}，现在是{'、'.join(names)}",
                     "次序要一样：--classes照原来的次序写，掩码的颜色或编号也照它", "classes")
+    renamed = [f"{one}、{other}" for one, other in zip(old or (), names or ())
+               if one != other and not {one, other} & set(map(str, range(256)))]
+    if renamed:
+        print(f"注意：{model}的类名与现在的不同，当作同一类：{'；'.join(renamed)}")
+
+def _check_shades(start, old, frames):
+    "起步的模型认的颜色、灰度，现在是别的类，会张冠李戴：报`ValueError`"
+    now = getattr(frames[0], "reading", Reading("ids"))
+    if not old or _recall(old).kind != now.kind or now.kind not in ("colours", "classes"):
+        return
+    old = _recall(old)
+    places = {value: k for k, value in enumerate(old.values[:old.kinds])}
+    moved = [value for k, value in enumerate(now.values[:now.kinds]) if places.get(value, k) != k]
+    if moved:
+        shown = [f"{value:06x}" if now.kind == "colours" else f"{value}" for value in moved]
+        raise fault(ValueError, f"掩码里的{'、'.join(shown)}，{start}当作别的类",
+                    "用--colours写明各类的颜色（灰度是aaaaaa这样），次序照模型的", "classes")
 
 def _find_model(model):
     "模型文件夹，旁边要有训练的记录：没有，就看链接指着的那里；Hub上的先取下来"
@@ -490,6 +561,9 @@ def _prepare(arguments, frames, indices):
     recipe = replace(recipe, width=arguments.width, lr=arguments.lr, classes=classes)
     names = _class_names(arguments.classes or str(classes)) if classes else None
     border = dict(kind="border") if arguments.kind == "border" else {}
+    if not border and names and len(names) != classes:
+        raise fault(ValueError, f"类有{len(names)}个名字，掩码读成{classes}类",
+                    "--classes、--colours写一样多", "classes")
     if border:
         names = list(BORDER_NAMES)
     start, out = arguments.start, Path(arguments.out)
@@ -499,10 +573,13 @@ def _prepare(arguments, frames, indices):
         start = _find_model(start)
         if Path(arguments.start).is_dir():
             arguments.start = str(start.resolve())
-        old = UNet.from_pretrained(start).about.get("classes")
+        about = UNet.from_pretrained(start).about
+        old = about.get("classes")
         same = len(old or ()) == len(names or ())  # 类数不同的，输出层是新的
         if same and arguments.kind != "border":
             _check_order(start, old, names)
+            if not (arguments.colours or arguments.invert):
+                _check_shades(start, about.get("reading"), frames)
     parts = prepare(recipe, frames, indices=indices, start=start)
     arguments.width = parts["model"].head.in_channels
     dataset = parts["test_dataloader"].dataset.dataset
@@ -534,12 +611,22 @@ def _introduce(folders, frames, indices, parts):
             print("注意：测试的窗口在画面正中，里面没有细胞：逐轮的IoU、挑出的best都不作数。"
                   "用last，练完用unet_evaluate看整幅的")
         return
-    seen = set().union(*(np.unique(dataset.masks[i]).tolist() for i in train))
     if parts["model"].about.get("kind") == "border":
         _warn_thin([dataset.masks[i] for i in train])
-    absent = sorted(set(range(class_count(frames))) - seen)
+    for side, name, loss in ((train, "训练", "学不到它；换一种划分"),
+                             (test, "测试", "不知道它学得怎样；换一种划分")):
+        _check_present([dataset.masks[i] for i in side], class_count(frames), name, loss)
+
+def _check_present(masks, count, side, loss):
+    "类别的掩码里一类也没有画，报`ValueError`；没有哪几类，说一声"
+    seen = set().union(*(np.unique(mask).tolist() for mask in masks))
+    if not any(0 < value < count for value in seen):
+        ignored = "；255读作不算" if -1 in seen else ""
+        raise fault(ValueError, f"{side}的{len(masks)}张掩码里，没有背景以外的类{ignored}",
+                    "每一边都要有；写法与练的掩码不同，改成一样的，或写明--classes", "classes")
+    absent = sorted(set(range(count)) - seen)
     if absent:
-        print(f"注意：训练的帧里没有第{'、'.join(map(str, absent))}类，学不到它；换一种划分")
+        print(f"注意：{side}的帧里没有第{'、'.join(map(str, absent))}类，{loss}")
 
 def _warn_thin(masks):
     "画边界的：有几块去掉边界什么也不剩，说一声"
@@ -583,6 +670,11 @@ def _train(arguments, parts):
             resume=bool(arguments.resume), precision=arguments.precision,
             accumulate=arguments.accumulate)
 
+def _data_name(folder, own):
+    "数据叫什么：文件夹的名字；自己的图像，`images`之类不成名字，看上一级"
+    named = folder.parent if own and re.fullmatch(f"(?i){_IMAGE_WORDS}", folder.name) else folder
+    return named.name.removesuffix("_train")
+
 def _write_run(arguments, parts, history, folder):
     "练完之后写曲线、一帧预测和成绩，说一声"
     out, last = Path(arguments.out), history[-1]
@@ -602,7 +694,7 @@ def _write_run(arguments, parts, history, folder):
         del saved[name]
     metrics = dict(iou=last["iou"], dice=last["dice"], loss=last["test_loss"],
                    weights=_weights_hash(model),
-                   data=Path(os.path.abspath(folder)).name.removesuffix("_train"), **saved,
+                   data=_data_name(Path(os.path.abspath(folder)), arguments.images), **saved,
                    seconds=sum(row["seconds"] for row in history),
                    train_frames=len(parts["train_dataloader"].dataset), test_frames=len(test),
                    history=history) | model.about | provenance()
@@ -637,14 +729,14 @@ def unet_train(**given):
     "训练U-Net，在留出的帧上测试"
     if (given.get("classes") or "").endswith(".txt"):  # 记下的是类名，不是哪个文件
         given["classes"] = "\n".join(_class_names(given["classes"]))
-    arguments, digest = _resumed(given) if given.get("resume") else (Training(**given), None)
-    if arguments.start and "width" in given and not digest:
+    arguments, digests = _resumed(given) if given.get("resume") else (Training(**given), None)
+    if arguments.start and "width" in given and not digests:
         raise fault(ValueError, "从模型起步，宽度照模型的", "去掉--width，或去掉--start从头练")
     state = PartialState(cpu=not torch.accelerator.is_available())
     quiet = contextlib.nullcontext() if state.is_main_process else contextlib.redirect_stdout(None)
     with quiet:  # 只有一个进程说话
         with state.main_process_first():
-            synthesize = "data" not in given and not digest
+            synthesize = "data" not in given and not digests
             frames, indices, folders = _training_data(arguments, synthesize)
         _keep_out(arguments.out, "--out", *folders)
         _keep_start(arguments)
@@ -654,8 +746,7 @@ def unet_train(**given):
         _introduce(folders, frames, indices, parts)
         _note_spacing(parts["model"], [frames[i].image for i in indices[0]])
         with training_lock(arguments.out if state.is_main_process else None):
-            dataset = parts["test_dataloader"].dataset.dataset
-            _save_arguments(arguments, folders, dataset, digest, state)
+            _save_arguments(arguments, folders, frames, indices[0], digests, state)
             history = _train(arguments, parts)
         state.wait_for_everyone()
         state.destroy_process_group()
@@ -669,20 +760,24 @@ def _places(frames):
     "各帧在哪里"
     return {(frame.image.resolve(), frame.page) for frame in frames}
 
-def _split_again(trained, digest, about):
+def _split_again(trained, digests, about):
     """那次训练的`(全部的帧, 训练的, 留出的, 文件夹, 数据没有改动)`；数据不在了报错"""
     found, (train, test), folders = _training_data(_still_there(trained), about=about)
-    same = not trained.test or digest == _digest(found, trained.recipe)  # 添了帧，留出的就不同了
-    return found, [found[i] for i in train], [found[i] for i in test], folders, same
+    learned = [found[i] for i in train]
+    if digests["learned"]:
+        same = digests["learned"] == _digest(learned, trained.recipe)
+    else:  # 旧的记录：添了帧，留出的就不同了
+        same = not trained.test or digests["digest"] == _digest(found, trained.recipe)
+    return found, learned, [found[i] for i in test], folders, same
 
 def _held_out(model, source, test_seq, about):
     "`(评哪些帧, 在哪些文件夹, 哪一组, 练过的几帧, 是不是正好留出的)`；说不出练过没有，是`None`"
     trained, train, held, same = None, None, [], True  # same：练的数据没有改动
     written = source.images or source.data
     if (model.parent / "args.json").exists():
-        trained, digest = _read_arguments(model.parent)
+        trained, digests = _read_arguments(model.parent)
         with contextlib.suppress(*[OSError, ValueError] if written else []):  # 练的数据不在了
-            found, train, held, folders, same = _split_again(trained, digest, about)
+            found, train, held, folders, same = _split_again(trained, digests, about)
             train = [*map(replace, train)]  # identical不数同一个对象
     elif not written:
         raise fault(FileNotFoundError, f"不知道{model}练的是哪套数据（旁边没有args.json）",
@@ -768,10 +863,8 @@ def _predict_each(network, rows, res, cuts, keep):
     said = {}
     for file, page, name, title in tqdm(rows, desc="预测", disable=None):
         probability = _predict_frame(network, file, page, said)
-        if network.about.get("classes"):
-            labels = class_map(probability)
-        else:
-            labels = label_instances(foreground(probability), **cuts)
+        classes = network.about.get("classes")
+        labels = class_map(probability) if classes else label_cells(network, probability, **cuts)
         _write_tiff(labels, res / f"{name}.tif")
         if keep:
             with replacing(res / f"{title}_probability.tif") as partial:
@@ -801,8 +894,6 @@ def _check_kinds(names, given, frames):
         raise fault(ValueError, f"模型{model}，掩码{masks}", "用训练时那样的掩码和--classes",
                     "classes")
     _check_order("模型", names, given)
-    if given and given not in (names, list(map(str, range(count)))):
-        print(f"注意：类的名字照模型的：{'、'.join(names)}")
 
 def _check_masks(frames):
     "各帧的掩码；每一帧都读得出来，掩码与图像一样大：写结果之前就看"
@@ -842,11 +933,15 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
     if (res / "args.json").exists():
         raise fault(ValueError, f"--res {res}是训练的文件夹，结果会和它混在一起",
                     "用--res换一个文件夹")
-    field_of_interest(frames[0].read()[0].shape[:2], border)  # 去光了，现在就说
+    first = read_image(frames[0].image, frames[0].page)
+    field_of_interest(first.shape[:2], border)  # 去光了，现在就说
     where = "、".join(map(str, folders)) + (f"，序列{seq}" if seq else "")
     print(f"数据{where}，{len(frames)}帧有真相")
     whole = (source.images or source.data) and not seq
-    truths = _check_masks(frames)
+    with _noting(source, network.about):
+        truths = _check_masks(frames)
+        if names:
+            _check_present(truths, len(names), "评", "预测出它的都算错")
     _say_reading(frames, truths, folders if whole else ())
     _say_seen(seen)
     weights = _weights_hash(network)
@@ -1026,7 +1121,7 @@ def _collect_cells(out, maker):
 # %% ../nbs/07_cli.ipynb #65d96eec
 def _is_done(file, out, maker):
     "这张图像是不是已由同一个模型、同样的选项做过；那里是别人的结果就报`ValueError`"
-    made, there = _made(out / f"{file.stem}_made.json"), _results(file.stem, out)
+    made, there = _made(out / f"{file.stem}_made.json"), _results(out, file.stem)
     if not there:
         return False
     content = _hash(file)
@@ -1037,15 +1132,11 @@ def _is_done(file, out, maker):
     whole = "results" in made and all((out / name).exists() for name in made["results"])
     return whole and made.get("content") == content and made.get("maker") == maker
 
-def _results(stem, out):
-    "out里已有的、这个名字的结果"
-    return [out / f"{stem}{end}" for end in _RESULTS if (out / f"{stem}{end}").exists()]
-
 def _predict_one(model, file, out, maker, **options):
     "预测一张图像，记下结果是谁做的；没做成，从前的结果不动"
     record = out / f"{file.stem}_made.json"
     made = dict(source=str(file.resolve()), content=_hash(file), maker=maker)
-    if not _results(file.stem, out):  # 头一次做，先占住名字
+    if not _results(out, file.stem):  # 头一次做，先占住名字
         _write_json(made, record)
     before = _made(record)
 

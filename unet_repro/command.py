@@ -113,9 +113,9 @@ def _check_value(name, value, kind, default):
     return kind(value)
 
 # %% ../nbs/26_command.ipynb #26a00013
-def _choices(doc):
-    "可选的几种"
-    return f"：{'|'.join(get_args(doc.anno))}" if get_origin(doc.anno) is Literal else ""
+def _choices(doc, start):
+    "可选的几种，前面是start；不是几选一的，空的"
+    return start + "|".join(get_args(doc.anno)) if get_origin(doc.anno) is Literal else ""
 
 def _at_home(value):
     "`--out=~/结果`里的~，有的shell不展开"
@@ -127,13 +127,12 @@ def _usage(function, docs, positional):
     if positional:
         lines += ["", "参数："]
         for name in positional:
-            lines.append(f"  {name:<30}{docs[name].docment}{_choices(docs[name])}")
+            lines.append(f"  {name:<30}{docs[name].docment}{_choices(docs[name], '：')}")
     lines += ["", "选项：", f"  {'--help':<30}显示这段说明"]
     for name, doc in docs.items():
         if name not in positional:
-            value = {bool: "", int: " N", float: " X"}.get(doc.anno, " …")
-            if get_origin(doc.anno) is Literal:
-                value = f" {'|'.join(get_args(doc.anno))}"
+            kinds = {bool: "", int: " N", float: " X"}
+            value = _choices(doc, " ") or kinds.get(doc.anno, " …")
             unset = doc.default is None or doc.default is False
             default = "" if unset else f"（缺省{doc.default}）"
             lines.append(f"  {f'--{name}{value}':<30}{doc.docment}{default}")

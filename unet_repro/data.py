@@ -20,8 +20,8 @@ from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from .checks import check_frames, check_item, check_share, check_wrapped
-from .checks import read_frames
+from .checks import check_frames, check_grey, check_item, check_share, check_tile
+from .checks import check_window, check_wrapped, read_frames
 from .files import fault, moved, read_image, read_mask
 from .pairs import nested, plain_layout
 from .synthetic import download_ctc, find_data, make_synthetic, show_batch, show_images
@@ -98,6 +98,7 @@ class Tile(v2.Transform):
         random: bool = False,  # 窗口随机放（训练）还是居中（测试）
     ):
         super().__init__()
+        check_tile(image_size, mask_size)
         self.image_size, self.mask_size, self.random = image_size, mask_size, random
         self.context = (image_size - mask_size) // 2
 
@@ -105,11 +106,8 @@ class Tile(v2.Transform):
 
     def make_params(self, flat_inputs):
         "选窗口的左上角"
-        (h, w), size = flat_inputs[0].shape[-2:], self.mask_size
-        if min(h, w) < size:
-            fits = max(4, min(h, w) - (min(h, w) - 4) % 16)  # 深度4合法的输出（01章）
-            raise fault(ValueError, f"图像{h}×{w}比窗口{size}×{size}小",
-                        f"用小一些的窗口，如Tile({fits + 184}, {fits})", "odd")
+        size = self.mask_size
+        h, w = check_window(flat_inputs, size)
         if not self.random:
             return dict(top=(h - size) // 2, left=(w - size) // 2)
         top, left = (int(torch.randint(n - size + 1, ())) for n in (h, w))
@@ -161,6 +159,8 @@ class SegmentationDataset(Dataset):
         check_frames(self.frames, self.images, self.masks)
         self.channels = np.atleast_3d(self.images[0]).shape[2]
         self.value_range = _value_range(self.images) if value_range is None else value_range
+        if value_range is not None:
+            check_grey(self.images, value_range)
         sizes = [min(m.shape) for m in self.masks]
         check_item(self, sizes.index(min(sizes)))  # 最小的一帧先过一遍变换：太小就在门口报错
 

@@ -449,13 +449,13 @@ def _find(data):
         return find_any(data)
     return []
 
-def _frames(data, most=20, total=120):
-    "有标注的帧：`(Frame, 图像, 掩码)`；读不了、大小不符、空白的留给体检去说，每组至多most帧"
+def _frames(data):
+    "有标注的帧：`(Frame, 图像, 掩码)`，至多约120帧；读不了、大小不符、空白的留给体检去说"
     groups, frames = {}, []
     for frame in _find(data):
         groups.setdefault(frame.group, []).append(frame)
-    groups = list(groups.values())[::-(-len(groups) // total) or 1]
-    most = max(1, min(most, total // max(1, len(groups))))
+    groups = list(groups.values())[::-(-len(groups) // 120) or 1]
+    most = max(1, min(20, 120 // max(1, len(groups))))
     for group in groups:
         for frame in group[::-(-len(group) // most)]:
             with contextlib.suppress(OSError, ValueError):

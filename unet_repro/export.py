@@ -42,6 +42,8 @@ class Whole(nn.Module):
         x: torch.Tensor,  # `(N, C, H, W)`，float32，原来的灰度；H、W任意
     ) -> torch.Tensor:  # `(N, 1, H, W)`前景的概率；多于两类时`(N, K, H, W)`各类的
         "与`predict_image`相等，整张一次算完"
+        if not x.is_floating_point():
+            raise fault(ValueError, f"输入是{x.dtype}", "要原来灰度的float32：x.float()")
         low, high = self.model.value_range
         y = ((x - low) / (high - low) * 2 - 1).clamp(-1, 1)
         cut = 0 if self.model.padding == "valid" else context(self.model)

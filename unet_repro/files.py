@@ -239,9 +239,12 @@ def _decode_tiff(path, number):
         pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         if page.photometric == tifffile.PHOTOMETRIC.RGB and pixels.dtype.kind == "u":
             pixels = _drop_opaque(pixels)
-        palette = page.colormap  # 每种颜色16位
-        palette = None if palette is None else (palette >> 8).astype(np.uint8)
+        palette = page.colormap  # 每种颜色16位；旧的软件有写成8位的
+        if palette is not None:
+            palette = (palette >> 8 if palette.max() > 255 else palette).astype(np.uint8)
         meaning = _PHOTOMETRIC.get(page.photometric, "RGB")
+        if meaning == "白为零" and pixels.dtype == bool:  # 没有编号可言，照看到的
+            pixels, meaning = ~pixels, "灰度"
         return pixels, meaning, palette, page.compression in _JPEG
 
 # %% ../nbs/15_files.ipynb #7cf5e451

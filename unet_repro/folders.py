@@ -44,6 +44,9 @@ class Reading:
         if not isinstance(self.classes, Integral) or self.classes < 0 or self.classes == 1:
             raise fault(ValueError, f"classes={self.classes!r}不对", "写连背景在内的类数，至少2")
         object.__setattr__(self, "classes", int(self.classes))
+        if self.classes and len(self.colours) > self.classes:
+            raise fault(ValueError, f"写了{len(self.colours)}种颜色，却要分{self.classes}类",
+                        "一类写一种颜色", "classes")
         if len(set(self.colours)) < len(self.colours):
             raise fault(ValueError, f"颜色{_names(self.colours)}里有重复的", "一类写一种颜色")
         if self.values:  # 补全了的
@@ -424,10 +427,6 @@ def class_count(
     reading = getattr(frames[0], "reading", None) if frames else None
     return reading.kinds if reading else 0
 
-def _rows(images, masks):
-    "配成对，补成一帧的六样"
-    return [(*pair, None, None) for pair in pair_files(images, masks)]
-
 def find_own(
     images: Path,  # 图像的文件夹，连同子文件夹
     masks: Path | None = None,  # 掩码的文件夹；`None`在`images`里找两者
@@ -438,12 +437,12 @@ def find_own(
         if not Path(folder).is_dir():
             raise fault(FileNotFoundError, f"没有文件夹{Path(folder).absolute()}",
                         "检查路径", "own")
-    rows = _rows(Path(images), Path(masks)) if masks else plain_layout(Path(images))
+    rows = pair_files(images, masks) if masks else plain_layout(images)
     if not rows and not any(map(is_mask, image_files(images))):
         raise fault(FileNotFoundError, f"{images}里没有images和masks，也没有名字里带mask的图像",
                     nested(images) or "图像放进images，同名的掩码放进masks；"
                     "放在一处的，掩码的名字多一截_mask", "own")
-    rows = rows or _rows(Path(images), Path(images))
+    rows = rows or pair_files(images, images)
     return read_as([Frame(*row) for row in rows], reading)
 
 def find_any(
@@ -478,8 +477,10 @@ def describe(
     foreground = f"前景占{np.mean([(mask > 0).mean() for mask in masks]):.1%}"
     text = f"{len(masks)}张掩码，读作{_WAYS[reading.kind]}："
     coloured = bool(reading.colours) or reading.kind == "colours"
-    palette = not coloured and _decode(frames[0].mask, frames[0].page)[1] == "调色板"
-    numbered = "；掩码是调色板的，取的是号，不是颜色" if palette else ""
+    meaning = None if coloured else _decode(frames[0].mask, frames[0].page)[1]
+    palette = meaning == "调色板"
+    numbered = {"调色板": "；掩码是调色板的，取的是号，不是颜色",
+                "白为零": "；掩码的TIFF标着白为零，值照原样取"}.get(meaning, "")
     if reading.kind == "ids":
         top = max(mask.max() for mask in masks)
         more = f"；一种颜色一类的，写classes={top + 1}" if palette else ""
@@ -583,8 +584,11 @@ def check_split(
         gap = min(frame.number for frame in test) - last - 1
         text += f"：只有一组，测试的是最后一段，中间空{gap}帧" if gap >= 0 else ""
     lines = [text]
-    near = {(frame.group, frame.number + step) for frame in train for step in (-1, 1)}
-    beside = [frame for frame in test if (frame.group, frame.number) in near]
+    taken = {(frame.group, frame.number) for frame in train}
+    near = {(group, number + step) for group, number in taken for step in (-1, 1)}
+    twice = {frame.group for frame in test if (frame.group, frame.number) in taken}  # 别的样品
+    beside = [frame for frame in test
+              if (frame.group, frame.number) in near and frame.group not in twice]
     if len(beside) > 1:
         first = at_page(beside[0].image, beside[0].page)
         lines.append(f"测试的{len(test)}帧里有{len(beside)}帧，紧挨着的一帧在训练里，如{first}："

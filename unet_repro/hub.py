@@ -15,6 +15,7 @@ import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
+from .checks import placed
 from .files import fault, reason
 
 # %% ../nbs/22_hub.ipynb #34daef2b
@@ -99,12 +100,7 @@ class ModelFolder(PyTorchModelHubMixin):
                 cure = f"去掉{'、'.join(changed)}再读：只能写网络的参数，还要与权重相合"
             raise fault(ValueError, f"{folder}里的模型读不出来（{reason(e)[:200]}）", cure) from e
         model.about, model.card = about, _read_card(place / _CARD)
-        try:
-            return model.to(map_location)
-        except (AssertionError, RuntimeError) as e:
-            place = str(map_location)
-            raise fault(ValueError, f"map_location={place!r}用不了（{reason(e)[:200]}）",
-                        "写\"cpu\"；要用显卡，先看torch.cuda.is_available()") from e
+        return placed(model, map_location)
 
     def generate_model_card(self,
         run: Path | None = None,  # `unet_train`的结果文件夹；`None`用读来的卡，没有就只写网络
@@ -151,6 +147,7 @@ def _about_text(about):
     if not isinstance(about, dict) or not 0 < len(text.encode()) <= 100_000:
         raise fault(ValueError, f"about是{str(about)[:100]}，存不进{_ABOUT}",
                     "它要是一个字典，值是数、字、列表，写成JSON不超过100kB")
+    _check_about(about, "about")
     return text
 
 def _read_about(file):
@@ -163,10 +160,22 @@ def _read_about(file):
         about = json.loads(file.read_text(encoding="utf-8-sig"))
         if not isinstance(about, dict):
             raise ValueError("不是字典")
-        return about
     except (OSError, ValueError, RecursionError) as e:
         raise fault(ValueError, f"{file}里不是一组说明",
                     "从备份恢复；或删掉它，类的名字和切分的参数就要另写") from e
+    _check_about(about, file)
+    return about
+
+def _check_about(about, file):
+    "类的名字是一列文字，像素的大小是两个正数：不是就报`ValueError`"
+    names, spacing = about.get("classes") or [], about.get("spacing") or [1, 1]
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise fault(ValueError, f"{file}里的classes是{names!r}"[:300],
+                    "写成一列名字，如[\"背景\", \"细胞\"]，第一个是背景", "classes")
+    sizes = spacing if isinstance(spacing, (list, tuple)) else []
+    if len(sizes) != 2 or not all(isinstance(n, (int, float)) and n > 0 for n in sizes):
+        raise fault(ValueError, f"{file}里的spacing是{spacing!r}"[:300],
+                    "写训练图像一个像素的[高, 宽]，微米；不知道就删掉它")
 
 def _read_card(file):
     "文件夹里的模型卡；没有、读不懂就是`None`"

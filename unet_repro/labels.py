@@ -639,6 +639,7 @@ class LabelReport:
     out: Path  # 写到哪里
     images: int = 0  # 几张图像
     shapes: int = 0  # 几个形状
+    merged: int = 0  # 几个与别的形状group_id一样，并成了一个
     overlaps: int = 0  # 几个压住了先画的
     hidden: int = 0  # 几个整个被盖住
     cut: int = 0  # 几个伸到图像外面，外面的裁掉
@@ -666,6 +667,7 @@ class LabelReport:
             (self.elsewhere, f"{len(self.elsewhere)}张图像不在标注写的文件夹里，照名字找到的，如"
              f"{'、'.join(map(str, self.elsewhere[:3]))}"),
             (self.strays, f"{len(self.strays)}个.roi没有同名的图像，画在旁边那一张上，如{stray}"),
+            (self.merged, f"另有{self.merged}个与别的形状标签、group_id一样，并成一个物体"),
             (self.overlaps, f"{self.overlaps}个形状压住了先画的，后画的在上"),
             (self.hidden, f"{self.hidden}个整个被盖住，掩码里没有它"),
             (self.cut, f"{self.cut}个伸到图像外面，外面的裁掉了"),
@@ -738,7 +740,9 @@ def import_labels(
             shutil.copyfile(image, picture)
             tifffile.imwrite(target, mask, compression="zlib")
             totals += counts
-            totals["shapes"] += len({shape.same or n for n, shape in enumerate(sheet.shapes)})
+            whole = len({shape.same or n for n, shape in enumerate(sheet.shapes)})
+            totals["shapes"] += whole
+            totals["merged"] += len(sheet.shapes) - whole
             totals["empty"] += not sheet.shapes
         if classes:
             (partial / "classes.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")

@@ -26,7 +26,7 @@ from .files import (
     _DAMAGED, fault, open_tiff, quiet_tifffile, read_image, read_spacing, reason, tiff_page)
 from .labels import _roifile
 from .model import UNet
-from .predict import _check_choices, _check_fit, _cut_parts, _frame, cutting
+from .predict import _check_choices, _check_fit, _cut_parts, _widen, cutting
 from .predict import foreground, label_instances, plan_tiles, predict_tiles
 
 # %% ../nbs/14_large.ipynb #5b284425
@@ -71,9 +71,9 @@ class DiskArray:
                 file.write(line.tobytes())
 
 # %% ../nbs/14_large.ipynb #adb5a1b5
-def _strips(shape, height=None):
-    "从上到下，一次height行（`None`是一次约四百万像素）：`(行, 列)`两个slice"
-    height = height or -(-2**22 // shape[1])
+def _strips(shape, pixels=2**22):
+    "从上到下，一次约pixels个像素：`(行, 列)`两个slice"
+    height = -(-pixels // shape[1])
     tops = range(0, shape[0], height)
     return [(slice(top, min(top + height, shape[0])), slice(0, shape[1])) for top in tops]
 
@@ -95,11 +95,11 @@ def _find_parts(probability, threshold, labels):
     pairs = np.concatenate(joints, axis=1)
     graph = sparse.coo_array((np.ones(len(pairs[0])), tuple(pairs)), (n + 1, n + 1))
     total, owner = connected_components(graph, directed=False)
-    frames, boxes = np.tile([*labels.shape, 0, 0], (total, 1)), np.array(boxes)
-    np.minimum.at(frames[:, :2], owner, boxes[:, :2])
-    np.maximum.at(frames[:, 2:], owner, boxes[:, 2:])
-    sides = [(slice(top, bottom), slice(left, right)) for top, left, bottom, right in frames[1:]]
-    return owner, [_frame(*box) for box in sides]
+    wide, boxes = np.tile([*labels.shape, 0, 0], (total, 1)), np.array(boxes)
+    np.minimum.at(wide[:, :2], owner, boxes[:, :2])
+    np.maximum.at(wide[:, 2:], owner, boxes[:, 2:])
+    sides = [(slice(top, bottom), slice(left, right)) for top, left, bottom, right in wide[1:]]
+    return owner, [_widen(*box) for box in sides]
 
 # %% ../nbs/14_large.ipynb #7c5a4f32
 def label_strips(
@@ -108,15 +108,15 @@ def label_strips(
     min_size: int,  # 小于这么多像素的前景丢掉，细胞里的洞填上
     neck: float,  # 脖子的半宽不到较小细胞半径的几成就切开，在[0, 1]里；0不切
     out: np.ndarray | None = None,  # 写到这里，`(H, W)` int32，可以是`DiskArray`；`None`新建
-) -> np.ndarray:  # `(H, W)` int32，0是背景，1、2、3……是细胞，由上到下编号
+) -> np.ndarray:  # `(H, W)` int32，0是背景，1、2、3……是细胞，由上到下编号（切开的连着）
     "与`label_instances`一样的编号，一条一条地做；形状或数值不对时报`ValueError`"
     _check_choices(threshold, min_size, neck)
     if out is not None and tuple(out.shape) != tuple(probability.shape):
         raise fault(ValueError, f"out的形状是{out.shape}，概率图是{probability.shape}",
                     "两者要一样大")
     labels = np.empty(probability.shape, np.int32) if out is None else out
-    owner, frames = _find_parts(probability, threshold, labels)
-    _cut_parts(labels, owner, frames, neck, min_size)
+    owner, boxes = _find_parts(probability, threshold, labels)
+    _cut_parts(labels, owner, boxes, neck, min_size)
     for where in _strips(labels.shape):
         labels[where] = np.maximum(-labels[where], 0)
     return labels
@@ -176,14 +176,10 @@ _WEIGHTS[[5, 7, 15, 17, 25, 27]] = 1
 _WEIGHTS[[21, 33]] = 2**0.5
 _WEIGHTS[[13, 23]] = (1 + 2**0.5) / 2
 
-def _thin(shape):
-    "量的时候每个像素要记好几样，一条就窄一些：约一百万像素"
-    return _strips(shape, -(-2**20 // shape[1]))
-
 def _perimeters(labels, count):
     "每个编号的周长"
     total, (height, width) = np.zeros(count + 1), labels.shape
-    for rows, cols in _thin(labels.shape):
+    for rows, cols in _strips(labels.shape, 2**20):  # 每个像素要记好几样，一条就窄一些
         first = max(0, rows.start - 2)
         block = labels[first:min(height, rows.stop + 2), cols]
         part = np.zeros((rows.stop - rows.start + 4, width + 4), block.dtype)
@@ -210,7 +206,6 @@ def _eccentricity(n, y, x, yy, xx, yx):
     short = (a + b) / 2 - np.hypot((a - b) / 2, c)
     return float(np.sqrt(1 - max(short, 0) / long)) if long else 0.0
 
-
 # %% ../nbs/14_large.ipynb #a0614b97
 #| code-fold: true
 #| code-summary: "逐条加起来，再算面积、周长、离心率"
@@ -219,7 +214,7 @@ def _add_up(labels, count, planes):
     sums = np.zeros((6 + len(planes), count + 1))
     anchor = np.full((2, count + 1), -1)
     first, last = np.full((2, count + 1), max(labels.shape)), np.zeros((2, count + 1), int)
-    for rows, cols in _thin(labels.shape):
+    for rows, cols in _strips(labels.shape, 2**20):
         part = labels[rows, cols]
         y, x = np.nonzero(part)
         ids, values = part[y, x], [plane[rows, cols][y, x] for plane in planes]
@@ -270,7 +265,6 @@ def measure_cells(
         cells.append(cell | dict(probability=means[0], top=top, left=left,
                                  bottom=bottom, right=right))
     return cells
-
 
 # %% ../nbs/14_large.ipynb #14f10007
 _SIDES = np.array([[-1, 0], [0, 1], [1, 0], [0, -1]])  # 上、右、下、左：隔着这条边的邻居
@@ -356,7 +350,10 @@ def draw_overlay(
     image: np.ndarray,  # `(H, W)`或`(H, W, 3)`的图像；可以是`DiskArray`
     labels: np.ndarray,  # `(H, W)`的编号；可以是`DiskArray`
 ) -> Image.Image:  # RGB图像，边长至多2048像素
-    "把细胞一个一色地叠在图像上；太大的隔几个像素取一个"
+    "把细胞一个一色地叠在图像上；太大的隔几个像素取一个；大小不同报`ValueError`"
+    if image.shape[:2] != labels.shape:
+        raise fault(ValueError, f"图像是{image.shape}，编号图是{labels.shape}", "要一样大",
+                    "mismatch")
     step = -(-max(labels.shape) // 2048)
     rows = range(0, len(labels), step)
     small = np.concatenate([image[y:y + 1, ::step] for y in rows])
@@ -538,6 +535,10 @@ def label_cells(
 _RESULTS = ("_overlay.png", "_cells.csv", "_class.png", "_class.tif", "_probability.tif",
             "_rois.zip", "_label.tif")  # 结果的名字的末尾；编号最后换上
 
+def _results(folder, name):
+    "folder里已有的、这个名字的结果"
+    return list(filter(Path.exists, [folder / f"{name}{end}" for end in _RESULTS]))
+
 class _Answer:
     "网络的答案，写在硬盘上：细胞的概率，要的话还有各类的概率和类的编号"
     def __init__(self, folder, shape, count, cell_class, names, every, border):
@@ -624,8 +625,8 @@ def predict_file(
             write_rois(labels, cells, folder / f"{name}_rois.zip")
         kind = np.uint16 if len(cells) < 2**16 else np.uint32
         _write_planes([labels], folder / f"{name}_label.tif", kind, True, spacing)
-        results = [name + end for end in _RESULTS if (folder / f"{name}{end}").exists()]
-        for held in filter(Path.exists, [out / f"{name}{end}" for end in _RESULTS]):
+        results = [file.name for file in _results(folder, name)]
+        for held in _results(out, name):
             _check_free(held)
         if ready:
             ready(results)

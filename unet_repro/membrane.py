@@ -11,7 +11,7 @@ __all__ = ['THRESHOLDS', 'pixel_error', 'rand_error', 'labels_rand_error', 'warp
 import numpy as np
 from scipy import ndimage
 from .checks import check_labels, pair_frames
-from .evaluate import _count_pixels, overlap_table
+from .evaluate import _check_numbered, _count_pixels, overlap_table
 from .files import fault
 from .train import iou_and_dice
 
@@ -85,6 +85,11 @@ def labels_rand_error(
 ) -> float:  # 0最好
     "分好了块的Rand错误：不用在测试上挑门槛"
     pairs = [check_labels(*pair) for pair in pair_frames(labels, truth)]
+    if not pairs:
+        raise fault(ValueError, "一张切片也没有", "至少给一张")
+    for found, inside in pairs:
+        _check_numbered("结果", found, ndimage.label(inside > 0)[0],
+                        "先分块：ndimage.label(概率 > 门槛)[0]，或label_instances(概率)")
     return 1 - _rand_f((found, inside > 0) for found, inside in pairs)
 
 # %% ../nbs/24_membrane.ipynb #038b93f3

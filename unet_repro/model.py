@@ -10,13 +10,12 @@ __all__ = ['conv_block', 'center_crop', 'input_size', 'output_size', 'init_he', 
 #| code-fold: true
 #| code-summary: "导入"
 import copy, math
-from numbers import Real
 import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
-from .checks import check_input
+from .checks import check_input, check_unet
 from .files import fault
 from .hub import ModelFolder
 
@@ -96,28 +95,6 @@ def init_he(
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
-# %% ../nbs/01_model.ipynb #af77d343
-def _number(value, kinds=Real):
-    return isinstance(value, kinds) and not isinstance(value, bool)
-
-def _check_arguments(in_channels, out_channels, width, depth, padding, dropout, value_range):
-    "构造参数的类型或范围不对，当场报错"
-    pair = value_range if isinstance(value_range, (tuple, list, np.ndarray)) else ()
-    numbers = len(pair) == 2 and all(map(_number, pair))
-    rules = [
-        ("padding", padding, padding in ("valid", "same"), '"valid"（不填充）或"same"（补零）'),
-        ("dropout", dropout, _number(dropout) and 0 <= dropout < 1, "不小于0、小于1的数"),
-        ("value_range", value_range, numbers and -math.inf < pair[0] < pair[1] < math.inf,
-         "先小后大的两个数，分别变到-1和1")]
-    sizes = dict(in_channels=in_channels, out_channels=out_channels, width=width, depth=depth)
-    for name, value in sizes.items():
-        high = 8 if name == "depth" else 1024
-        legal = _number(value, int) and 1 <= value <= high
-        rules.append((name, value, legal, f"1到{high}的整数"))
-    for name, value, legal, wanted in rules:
-        if not legal:
-            raise fault(ValueError, f"{name}={repr(value)[:60]}不合法", f"要{wanted}")
-
 # %% ../nbs/01_model.ipynb #9b510b21
 class UNet(nn.Module, ModelFolder):
     "论文图1的U-Net：`(N, in_channels, 572, 572)`变`(N, out_channels, 388, 388)`，输出是logits"
@@ -131,7 +108,8 @@ class UNet(nn.Module, ModelFolder):
         value_range: tuple = (0, 255),  # 变到-1和1的两个灰度值，随模型保存，预测时照用
     ):
         super().__init__()
-        _check_arguments(in_channels, out_channels, width, depth, padding, dropout, value_range)
+        check_unet(padding, dropout, value_range, in_channels=in_channels,
+                   out_channels=out_channels, width=width, depth=depth)
         self.in_channels, self.depth, self.padding = in_channels, depth, padding
         self.value_range = tuple(np.asarray(value_range).tolist())
         down = [width * 2**level for level in range(depth + 1)]

@@ -17,7 +17,7 @@ import psutil
 import torch
 from PIL import Image
 from scipy import ndimage
-from .checks import evaluating
+from .checks import check_shares, evaluating
 from .data import normalize
 from .files import fault, moved
 from .model import UNet, foreground_logit
@@ -234,7 +234,10 @@ def foreground(
     "前景（不是背景）的概率"
     if probability.ndim == 2:
         return probability
-    return probability[0] if len(probability) == 1 else 1 - probability[0]
+    if len(probability) == 1:
+        return probability[0]
+    check_shares(probability)
+    return 1 - probability[0]
 
 # %% ../nbs/05_predict.ipynb #3967396f
 def _climb(
@@ -353,8 +356,8 @@ def _around(box, hole, cells):
 
 def _pair(pair, box, share, cells, boxes):
     "一对细胞，各带上自己的一份洞"
-    frames = [box, *(boxes[i - 1] for i in pair)]
-    corners = np.array([(y.start, x.start, y.stop, x.stop) for y, x in frames])
+    near = [box, *(boxes[i - 1] for i in pair)]
+    corners = np.array([(y.start, x.start, y.stop, x.stop) for y, x in near])
     (top, left), (bottom, right) = corners[:, :2].min(0), corners[:, 2:].max(0)
     (a, b), part, (rows, cols) = pair, cells[top:bottom, left:right], box
     mask = (part == a) | (part == b)
@@ -410,24 +413,24 @@ def _check_choices(threshold, min_size, neck, source=""):
             cure = "不小于0" if name == "min_size" else "0到1之间"
             raise fault(ValueError, f"{source}{name}={value}", f"{name}要是{cure}的数", "touching")
 
-def _cut_parts(labels, owner, frames, neck, min_size):
-    "labels里编号v的像素属于第owner[v]个连通域，外框是frames；就地换成细胞的负编号"
-    sizes = [(rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in frames]
+def _cut_parts(labels, owner, boxes, neck, min_size):
+    "labels里编号v的像素属于第owner[v]个连通域，外框是boxes；就地换成细胞的负编号"
+    sizes = [(rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in boxes]
     turns, count = np.diff(np.cumsum(sizes) // 2**22), 0
-    for batch in np.split(np.arange(len(frames)), np.flatnonzero(turns) + 1):
+    for batch in np.split(np.arange(len(boxes)), np.flatnonzero(turns) + 1):
         masks = {}
         for i in (i for i in batch if sizes[i] >= min_size):
-            mask = owner[np.maximum(labels[frames[i]], 0)] == i + 1
+            mask = owner[np.maximum(labels[boxes[i]], 0)] == i + 1
             if mask.sum() >= max(1, min_size):
                 masks[i] = mask
         found = _cut_and_fill(list(masks.values()), neck, min_size) if masks else []
         for (i, mask), cells in zip(masks.items(), found):
-            block = labels[frames[i]]
+            block = labels[boxes[i]]
             block[mask] = -cells[mask] - count
-            labels[frames[i]] = block
+            labels[boxes[i]] = block
             count += cells.max()
 
-def _frame(rows, cols):
+def _widen(rows, cols):
     "外框四周各多一圈"
     return tuple(slice(max(0, side.start - 1), side.stop + 1) for side in (rows, cols))
 
@@ -448,15 +451,15 @@ def label_instances(
     threshold: float = 0.5,  # 大于它的像素是前景，在[0, 1]里
     min_size: int = 100,  # 小于这么多像素的前景丢掉，细胞里的洞填上
     neck: float = 0.7,  # 脖子的半宽不到较小细胞半径的几成就切开，在[0, 1]里；0不切
-) -> np.ndarray:  # `(H, W)` int32，0是背景，1、2、3……是细胞，由上到下编号
+) -> np.ndarray:  # `(H, W)` int32，0是背景，1、2、3……是细胞，由上到下编号（切开的连着）
     "由概率图分出一个个细胞：过门槛、连通域、分水岭；形状或数值不对时报`ValueError`"
     _check_choices(threshold, min_size, neck)
     probability = _check_map(probability)
     if 0 in probability.shape:
         return np.zeros(probability.shape, np.int32)
     labels, count = ndimage.label(probability > threshold)
-    frames = [_frame(*box) for box in ndimage.find_objects(labels)]
-    _cut_parts(labels, np.arange(count + 1), frames, neck, min_size)
+    boxes = [_widen(*box) for box in ndimage.find_objects(labels)]
+    _cut_parts(labels, np.arange(count + 1), boxes, neck, min_size)
     return np.maximum(-labels, 0)
 
 # %% ../nbs/05_predict.ipynb #e3ef77b9

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import v2
+from .checks import check_item
 from .classes import ClassCrossEntropy, check_classes, class_shares
 from .data import SegmentationDataset, split_by_sequence
 from .files import fault
@@ -125,6 +126,15 @@ def _ignores(recipe):
 def _check_recipe(recipe):
     "几样合不到一起的，报`ValueError`；写了用不上的，说一声"
     weighted = recipe.w0 is not None
+    classes = dict(network=recipe.network, loss=recipe.loss, optimizer=recipe.optimizer)
+    flips = recipe.flips if isinstance(recipe.flips, (tuple, list)) else [None]
+    for name, value in [*classes.items(), *(("flips", flip) for flip in flips)]:
+        made = not callable(value) or isinstance(value, nn.Module)
+        if made or name == "optimizer" and not isinstance(value, type):
+            cure = {"optimizer": "写类，如torch.optim.Adam；学习率写lr，别的参数写在自己的类里",
+                    "flips": "写一列类，如flips=(v2.RandomHorizontalFlip,)"}.get(
+                name, f"写类，不是造好的，如{name}={type(value).__name__}；参数用functools.partial")
+            raise fault(ValueError, f"配方的{name}是{repr(getattr(recipe, name))[:80]}", cure)
     if _ignores(recipe) and not (weighted or recipe.classes):
         raise fault(ValueError, "margin、radius标出不算的像素，配方却没有权重图",
                     "w0写0、loss写WeightedCrossEntropy：权重图里只有不算的像素是0")
@@ -137,6 +147,13 @@ def _check_recipe(recipe):
         idle = [name for name in names if getattr(recipe, name)]
         if idle and getattr(recipe, switch) is None and not (switch == "w0" and recipe.classes):
             print(f"注意：{switch}是None，{'、'.join(idle)}用不上")
+
+def _check_indices(indices, count):
+    "训练、测试的下标：一边是空的，不在里面，两边都有，报`ValueError`"
+    train, test = (set(map(int, side)) for side in indices)
+    if not train or not test or train & test or not train | test <= set(range(count)):
+        raise fault(ValueError, f"indices={str(indices)[:60]}，共{count}帧",
+                    "训练、测试各一列下标，从0数，不能有相同的，如split_frames给的", "leak")
 
 def prepare(
     recipe: Recipe | str,  # 配方，或它在`RECIPES`里的名字
@@ -163,9 +180,12 @@ def prepare(
         ignore_unlabelled(dataset, recipe.margin, recipe.radius)
     if indices is None:
         indices = [part.indices for part in split_by_sequence(dataset, test_seq)]
+    _check_indices(indices, len(dataset))
     learner = copy(dataset)
     learner.transform, dataset.transform = make_transforms(recipe)
     train, test = Subset(learner, indices[0]), Subset(dataset, indices[1])
+    with torch.random.fork_rng([]):  # 不动随机数
+        check_item(learner, train.indices[0])
     masks = [dataset.masks[i] for i in train.indices]
     if recipe.classes:
         recipe, share = _for_classes(recipe, dataset, masks, start)

@@ -171,7 +171,8 @@ class WeightedCrossEntropy(nn.Module):
         "形状不同，掩码不是类别编号，权重有负数、NaN，报`ValueError`"
         check_weighted(outputs, mask, weight)
         if outputs.shape[1] == 1:
-            loss = F.binary_cross_entropy_with_logits(outputs, mask, reduction="none")
+            goal = mask.to(outputs.dtype)
+            loss = F.binary_cross_entropy_with_logits(outputs, goal, reduction="none")
         else:
             loss = F.cross_entropy(outputs, mask[:, 0].long(), reduction="none")[:, None]
         total = (loss * weight).sum()
@@ -214,11 +215,9 @@ def ignore_unlabelled(
                 raise fault(ValueError,
                             f"{frame.marks}是{marks.shape}，{frame.mask}却是{mask.shape}",
                             "两者要一样大")
-            found = np.unique(marks[mask > 0])
-            missed = np.setdiff1d(marks, [0, *found])
-            if len(missed):
-                distance = ndimage.distance_transform_edt(~np.isin(marks, missed))
-                unknown |= distance < radius
+            missed = (marks > 0) & ~np.isin(marks, marks[mask > 0])
+            if missed.any():
+                unknown |= ndimage.distance_transform_edt(~missed) < radius
         dataset.masks[i] = np.where(unknown & (mask == 0), -1, mask)
     return dataset
 

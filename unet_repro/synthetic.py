@@ -420,6 +420,8 @@ class AddNeighbours(nn.Module):
 
     def forward(self, image, mask):
         "图像是浮点的`(C, H, W)`，掩码是实例的编号`(1, H, W)`"
+        if not image.is_floating_point():
+            raise fault(ValueError, f"图像是{image.dtype}，要浮点的", "先normalize", "range")
         times = int(torch.randint(self.most + 1, ()))
         grey, labels = image.numpy().copy(), mask[0].numpy().astype(np.int32)
         cells, edge = np.unique(labels[labels > 0]), (labels[[0, -1]], labels[:, [0, -1]])

@@ -20,15 +20,16 @@ from .model import foreground_logit
 # %% ../nbs/02_train.ipynb #81098857
 def count_pixels(
     logits: torch.Tensor,  # `(N, K, H, W)`，网络的输出，一个通道或K类
-    mask: torch.Tensor,  # `(N, 1, H, W)`或`(N, H, W)`，大于0是前景
+    mask: torch.Tensor,  # `(N, 1, H, W)`或`(N, H, W)`，大于0是前景，负的不数
     weight: torch.Tensor | None = None,  # 与`mask`同形状，0的像素不数；`None`全数
 ) -> torch.Tensor:  # `(3,)`：TP、FP、FN的像素数
     "数一批预测里猜中、误报、漏报的前景像素"
     found = foreground_logit(logits) > 0
-    truth = mask.reshape(found.shape) > 0
+    mask = mask.reshape(found.shape)
+    counted = mask >= 0
     if weight is not None:
-        counted = weight.reshape(found.shape) > 0
-        found, truth = found[counted], truth[counted]
+        counted &= weight.reshape(found.shape) > 0
+    found, truth = found[counted], mask[counted] > 0
     return torch.stack(
         [(found & truth).sum(), (found & ~truth).sum(), (~found & truth).sum()]).cpu().double()
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from .checks import evaluating, unwrapped
+from .checks import as_answer, evaluating, placed, unwrapped
 from .model import UNet, foreground_logit
+from .synthetic import show_images
 from .train import count_pixels, iou_and_dice
 
 # %% ../nbs/03_visualize.ipynb #213f337e
@@ -50,6 +51,16 @@ def _overlay(ax, found, truth):
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3,
               frameon=False, handlelength=1, columnspacing=1)
 
+def _panels(image, window, titles):
+    "四幅同样的图像，橙框是居中的窗口"
+    from matplotlib.patches import Rectangle
+    (h, w), (height, width) = window, image.shape[-2:]
+    fig = show_images([image.mean(0)] * 4, titles, ncols=2, width=6.4, vmin=-1, vmax=1)
+    for ax in fig.axes:
+        corner = (width - w) / 2 - 0.5, (height - h) / 2 - 0.5
+        ax.add_patch(Rectangle(corner, w, h, fill=False, color="tab:orange", lw=1.5))
+    return fig
+
 # %% ../nbs/03_visualize.ipynb #8dcdea71
 def predict_probability(
     model: nn.Module,  # 输出logits的网络
@@ -66,30 +77,21 @@ def visualize_prediction(
     idx: int = 0,  # 画第几项
 ):  # 画好的`Figure`
     "画一项的图像、真相、预测和叠加，都在图像的坐标系里；橙框是网络作答的窗口"
-    import matplotlib.pyplot as plt
     image, mask, *weight = unwrapped(test_dataset)[idx]
-    logits = _logits(model.to(device), image[None])
+    logits = _logits(placed(model, device), image[None])
     z, shape = foreground_logit(logits)[0], image.shape[-2:]
-    truth = (mask.reshape(z.shape) > 0).float()
+    truth = as_answer(mask, z).float().sign()
+    truth[truth < 0] = np.nan
     if weight:
-        truth[weight[0].reshape(z.shape) <= 0] = np.nan
+        truth[as_answer(weight[0], z) <= 0] = np.nan
     counts = count_pixels(logits, mask[None], *[w[None] for w in weight[:1]])
     truth, found, probability = (to_frame(p.numpy(), shape) for p in (truth, z > 0, z.sigmoid()))
     overlay = f"overlay, IoU {iou_and_dice(counts)[0]:.3f}"
     titles = ["image", "truth", "predicted probability", overlay]
-    (h, w), (height, width) = z.shape, shape
-    size = 6.4, 6.4 * height / width + 0.7
-    fig, axes = plt.subplots(2, 2, figsize=size, layout="compressed")
-    corner = (width - w) / 2 - 0.5, (height - h) / 2 - 0.5
-    for ax, title, layer in zip(axes.flat, titles, (None, truth, probability, None)):
-        ax.imshow(image.mean(0), cmap="gray", vmin=-1, vmax=1)
-        if layer is not None:
-            ax.imshow(layer, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        ax.add_patch(plt.Rectangle(corner, w, h, fill=False, color="tab:orange", lw=1.5))
-        ax.set_title(title)
-        ax.axis("off")
-    _overlay(axes[1, 1], found, truth)
-    plt.close(fig)
+    fig = _panels(image, z.shape, titles)
+    for ax, layer in zip(fig.axes[1:3], (truth, probability)):
+        ax.imshow(layer, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    _overlay(fig.axes[3], found, truth)
     return fig
 
 # %% ../nbs/03_visualize.ipynb #53945357

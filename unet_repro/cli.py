@@ -523,10 +523,9 @@ def _check_order(model, old, names):
 
 def _check_shades(start, old, frames):
     "起步的模型认的颜色、灰度，现在是别的类，会张冠李戴：报`ValueError`"
-    now = getattr(frames[0], "reading", Reading("ids"))
-    if not old or _recall(old).kind != now.kind or now.kind not in ("colours", "classes"):
+    old, now = _recall(old or {}), getattr(frames[0], "reading", Reading("ids"))
+    if old.kind != now.kind or now.kind not in ("colours", "classes"):
         return
-    old = _recall(old)
     places = {value: k for k, value in enumerate(old.values[:old.kinds])}
     moved = [value for k, value in enumerate(now.values[:now.kinds]) if places.get(value, k) != k]
     if moved:

@@ -126,9 +126,9 @@ def _ignores(recipe):
 def _check_recipe(recipe):
     "几样合不到一起的，报`ValueError`；写了用不上的，说一声"
     weighted = recipe.w0 is not None
-    classes = dict(network=recipe.network, loss=recipe.loss, optimizer=recipe.optimizer)
+    parts = [(name, getattr(recipe, name)) for name in ("network", "loss", "optimizer")]
     flips = recipe.flips if isinstance(recipe.flips, (tuple, list)) else [None]
-    for name, value in [*classes.items(), *(("flips", flip) for flip in flips)]:
+    for name, value in parts + [("flips", flip) for flip in flips]:
         made = not callable(value) or isinstance(value, nn.Module)
         if made or name == "optimizer" and not isinstance(value, type):
             cure = {"optimizer": "写类，如torch.optim.Adam；学习率写lr，别的参数写在自己的类里",

@@ -56,8 +56,8 @@ def _panels(image, window, titles):
     from matplotlib.patches import Rectangle
     (h, w), (height, width) = window, image.shape[-2:]
     fig = show_images([image.mean(0)] * 4, titles, ncols=2, width=6.4, vmin=-1, vmax=1)
+    corner = (width - w) / 2 - 0.5, (height - h) / 2 - 0.5
     for ax in fig.axes:
-        corner = (width - w) / 2 - 0.5, (height - h) / 2 - 0.5
         ax.add_patch(Rectangle(corner, w, h, fill=False, color="tab:orange", lw=1.5))
     return fig
 

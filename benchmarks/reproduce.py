@@ -232,8 +232,8 @@ def all_runs():
             add(seed, 16, "ours", "01to02", change)
     for change, seed, way in product(("alone", "flat"), (0, 1), (0, 1)):
         add(seed, 16, "ours", U373.protocols[way], change, BUDGET[16])
-    for protocol in EM.protocols:
-        add(0, 16, "ours", protocol, "long", EM_LONG_BUDGET, EM)
+    for protocol, seed in product(EM.protocols, (0, 1)):
+        add(seed, 16, "ours", protocol, "long", EM_LONG_BUDGET, EM)
     for seed, change in product((0, 1), LEFT_OUT):  # 02→01默认的切法低：是哪一样
         add(seed, 16, "ours", "02to01", change)
     for change, fold in product((*LEFT_OUT, "grey", "gamma"), FOLDS):  # 只看训练的录像，选得一样吗

@@ -369,11 +369,13 @@ def check_number(
     value: float,  # 写的数
     low: float,  # 至少
     high: float = np.inf,  # 至多
+    kind: type = Real,  # `Integral`：要整数
 ) -> None:
     "不是low到high之间的有限数就报`ValueError`"
-    if not isinstance(value, Real) or not low <= value <= high or value == np.inf:
+    if not isinstance(value, kind) or not low <= value <= high or value == np.inf:
         limit = f"不小于{low}" if high == np.inf else f"{low}到{high}之间"
-        raise fault(ValueError, f"{name}是{value!r}", f"要{limit}的有限数")
+        raise fault(ValueError, f"{name}是{value!r}",
+                    f"要{limit}的{'整数' if kind is Integral else '有限数'}")
 
 # %% ../nbs/21_checks.ipynb #21a00030
 #| code-fold: true
@@ -384,8 +386,8 @@ def _is_number(value, kinds=Real):
 
 def check_unet(
     padding: str,  # `UNet`的参数，下同
-    dropout: float,
-    value_range: tuple,
+    dropout: float = 0,
+    value_range: tuple = (0, 255),
     **sizes: int,  # 各样大小
 ) -> None:
     "构造参数的类型或范围不对，报`ValueError`"
@@ -465,7 +467,7 @@ def check_labels(
 ) -> tuple[np.ndarray, np.ndarray]:  # 两个数组
     "两张标签图都要是不小于0的整数，大小相同；不然报`ValueError`"
     pred, truth = np.asarray(pred), np.asarray(truth)
-    for name, labels in (("结果", pred), ("真相", truth)):
+    for name, labels in (("真相", truth), ("结果", pred)):
         if labels.dtype.kind not in "biu":
             raise fault(ValueError, f"{name}是{labels.dtype}，要整数的标签图：0是背景，"
                         "1、2、3……是物体的编号", "概率图先过门槛，再给每个连通域一个编号")

@@ -94,6 +94,8 @@ def class_shares(
     for mask in masks:
         _check_ids(mask[mask >= classes], classes)
     counts = sum(np.bincount(mask[mask >= 0], minlength=classes) for mask in masks)
+    if not np.any(counts):
+        raise fault(ValueError, "掩码里一个要数的像素也没有", "检查掩码：负数是不算的", "classes")
     return counts / counts.sum()
 
 # %% ../nbs/16_classes.ipynb #a813ebf8

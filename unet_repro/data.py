@@ -197,6 +197,9 @@ def split_by_sequence(
     train_transform=None,  # 训练集另用的变换；`None`与测试集相同
 ) -> tuple[Subset, Subset]:  # 训练集、测试集
     "一段录像测试，其余的训练；哪边是空的、训练的掩码全空，就报`ValueError`"
+    if not hasattr(dataset, "frames"):
+        raise fault(ValueError, f"要SegmentationDataset，得到{type(dataset).__name__}",
+                    "先按序列划分，再取其中的几帧")
     groups = [f.group for f in dataset.frames]
     train = [i for i, group in enumerate(groups) if group != test_seq]
     test = [i for i, group in enumerate(groups) if group == test_seq]

@@ -428,11 +428,12 @@ def _areas(masks):
     return blocks if alone or whole.sum() > 1.5 * len(ids) else ids
 
 def fit_cutting(
-    masks: list,  # 训练帧的掩码，每张`(H, W)`整数：实例的编号，或只有前景与背景
+    masks: list,  # 训练帧的掩码，每张`(H, W)`整数：实例的编号，或只有前景与背景；-1不算
 ) -> dict:  # `label_instances`的`min_size`和`neck`
     "由训练的真相挑切法；一个物体也没有时报`ValueError`"
     if getattr(masks, "ndim", 0) == 2:  # 只给了一张
         masks = [masks]
+    masks = [np.maximum(mask, 0) for mask in masks]
     masks = [check_labels(mask, mask)[0] for mask in masks]
     if not any(mask.any() for mask in masks):
         raise fault(ValueError, f"{len(masks)}张掩码里一个物体也没有",

@@ -366,6 +366,8 @@ def read_labels(
     page: int | None = None,  # 堆栈的第几页
 ) -> np.ndarray:  # `(H, W)` int16或int32：细胞的编号或类别，0是背景，-1不算
     "按读法读一张掩码；有没说过的值就报`ValueError`"
+    if not reading.values and reading.kind not in ("ids", "border"):
+        raise fault(ValueError, "读法没有补全", "要find_own给的帧带着的：frame.reading", "own")
     if reading.kind == "ids":
         return read_mask(path, page)
     if reading.kind == "border":
@@ -400,7 +402,6 @@ def read_labels(
     if reading.kind == "classes":
         labels = np.where(labels < reading.classes, labels, -1)
     return _compact(labels)
-
 
 # %% ../nbs/17_folders.ipynb #6bf248f1
 @dataclass(frozen=True)

@@ -240,7 +240,16 @@ def measure_cells(
     if labels.dtype.kind not in "iu":
         raise fault(ValueError, f"编号图是{labels.dtype}，要整数",
                     "先分出细胞：label_instances(概率)；浮点的编号，先.astype(int)")
-    count = max(int(labels[where].max()) for where in _strips(labels.shape))
+    if spacing is not None and np.shape(spacing) != (2,):
+        raise fault(ValueError, f"spacing={spacing!r}不对",
+                    "写一个像素的(高, 宽)，微米，如(0.65, 0.65)")
+    count = 0
+    for where in _strips(labels.shape):
+        strip = labels[where]
+        if strip.min() < 0:
+            raise fault(ValueError, f"编号图里有{strip.min()}",
+                        "背景和不算的都写0：np.maximum(编号, 0)")
+        count = max(count, int(strip.max()))
     planes = [probability] if image is None else [probability, image]
     for plane in planes:
         if plane.shape[:2] != labels.shape:

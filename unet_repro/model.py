@@ -39,6 +39,8 @@ def center_crop(
 ) -> torch.Tensor:  # `(N, C, h, w)`
     "从中央裁一块；论文第2节"
     height, width = x.shape[-2:]
+    if not (size[0] <= height and size[1] <= width):
+        raise fault(ValueError, f"{height}×{width}里裁不出{size[0]}×{size[1]}", "要裁的不能更大")
     top, left = (height - size[0]) // 2, (width - size[1]) // 2
     bottom, right = top + size[0], left + size[1]
     if torch.is_grad_enabled():  # 负数的填充就是裁；反向传播比切片快
@@ -48,6 +50,7 @@ def center_crop(
 # %% ../nbs/01_model.ipynb #96508be3
 def _sizes(depth, padding):
     "合法的输入边长是step的倍数加offset，输出比输入小loss"
+    check_unet(padding)
     step = 2**depth
     if padding == "same":
         return step, 0, 0
@@ -163,6 +166,9 @@ def foreground_logit(
     logits: torch.Tensor,  # `(N, K, H, W)`，网络的输出；多类时第0类是背景
 ) -> torch.Tensor:  # `(N, H, W)`，前景的logit，大于0就是前景的概率过半
     "前景（不是背景）的logit：1个通道就是它自己，多类时由各类的logits合成"
+    if logits.ndim != 4:
+        raise fault(ValueError, f"要(N, K, H, W)的logits，得到{tuple(logits.shape)}",
+                    "一张的写成logits[None]")
     if logits.shape[1] == 1:
         return logits[:, 0]
     return logits[:, 1:].logsumexp(1) - logits[:, 0]

@@ -10,6 +10,7 @@ __all__ = ['make_synthetic', 'download_ctc', 'find_data', 'show_images', 'show_b
 #| code-summary: "导入"
 import contextlib, os, shutil, zipfile, zlib
 from itertools import count
+from numbers import Integral
 from pathlib import Path
 import numpy as np
 import torch
@@ -397,8 +398,8 @@ class AddNeighbours(nn.Module):
         rim: int = 8,  # 抄多宽的一圈背景，越往外越淡，像素
     ):
         super().__init__()
-        check_number("most", most, 0)
-        check_number("rim", rim, 1)
+        check_number("most", most, 0, kind=Integral)
+        check_number("rim", rim, 1, kind=Integral)
         self.most, self.rim = most, rim
 
     def _add(self, image, labels, whole, cells):

@@ -53,12 +53,12 @@ class Linker:
     def _check(self, labels):
         "要整数的标签图，与上一帧一样大"
         if labels.ndim != 2 or labels.dtype.kind not in "biu" or labels.min(initial=0) < 0:
-            raise fault(ValueError, f"第{self.time}帧是{labels.dtype}、形状{labels.shape}",
+            raise fault(ValueError, f"第{self.time + 1}帧是{labels.dtype}、形状{labels.shape}",
                         "要(H, W)的标签图：整数，0是背景，1、2、3……是细胞；"
                         "概率图先过label_instances")
         if self.last is not None and labels.shape != self.last.shape:
-            raise fault(ValueError, f"第{self.time}帧是{labels.shape}，前一帧是{self.last.shape}",
-                        "一段录像各帧要一样大")
+            raise fault(ValueError, f"第{self.time + 1}帧是{labels.shape}，"
+                        f"前一帧是{self.last.shape}", "一段录像各帧要一样大")
 
     def add(
         self,
@@ -66,8 +66,8 @@ class Linker:
     ) -> np.ndarray:  # 同样大小，int32：编号是轨迹的
         "接上一帧"
         labels = np.asarray(labels)
-        self.time += 1
         self._check(labels)
+        self.time += 1
         same, mothers = {}, {}
         if self.last is not None:
             same, mothers = match_cells(self.last, labels)
@@ -197,7 +197,7 @@ def _check_frame(labels, file, wanted):
 def _find_masks(folder, images):
     "从0起一帧不缺的掩码；给了图像，名字也要对得上"
     masks = _numbered_masks(folder, "mask")
-    names = [f"mask{image.stem[1:]}.tif" for image in images or []]
+    names = [f"mask{image.stem[1:]}.tif" for image in images]
     count = len(names) or max(masks, default=0) + 1
     missing = sorted(set(range(count)) - masks.keys())
     if missing:
@@ -222,7 +222,7 @@ def check_result(
     images: list[Path] | None = None,  # 录像的图像：给了就查名字和大小对不对得上
 ) -> np.ndarray:  # 轨迹的表`(n, 4)`：编号、起、止、母
     "查一份追踪的结果，不合挑战赛规矩的报`ValueError`，缺文件的报`FileNotFoundError`"
-    folder = Path(folder)
+    folder, images = Path(folder), [Path(image) for image in images or []]
     masks, table = _find_masks(folder, images), folder / "res_track.txt"
     tracks, shape = read_tracks(table), None
     _check_table(tracks, table, len(masks))

@@ -11,7 +11,7 @@ __all__ = ['read_frames', 'check_size', 'is_flat', 'check_frames', 'check_item',
 # %% ../nbs/21_checks.ipynb #21a00004
 #| code-fold: true
 #| code-summary: "导入"
-import contextlib, inspect, math
+import contextlib, inspect, math, os, threading
 from collections import Counter
 from numbers import Integral, Real
 from operator import length_hint
@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 from torch import nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 from .files import at_page, fault, reason
 
 # %% ../nbs/21_checks.ipynb #062a7a39
@@ -136,6 +136,11 @@ def check_training(
     *loaders,  # 训练集、测试集
 ) -> None:
     "开练之前：训练集或测试集是空的，网络、优化器、学习率、灰度范围不合，报`ValueError`"
+    bare = [loader for loader in loaders
+            if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset)]
+    if bare:
+        raise fault(ValueError, f"要DataLoader，得到{type(bare[0]).__name__}",
+                    "先装进去：DataLoader(数据集, shuffle=True)")
     if not all(length_hint(loader, 1) for loader in loaders):  # 说不出长短的，算不空
         raise fault(ValueError, "训练集或测试集是空的", "检查划分；drop_last丢掉了就减小批量")
     if isinstance(optimizer, type):
@@ -327,18 +332,36 @@ def unwrapped(
     "从`DataLoader`里取出数据集"
     return dataset.dataset if isinstance(dataset, DataLoader) else dataset
 
+_evaluated, _evaluating = {}, threading.Lock()  # 正在推理的网络：有几处在用，原来的模式
+
+def _new_lock():
+    "分出来的进程另用一把：原来的也许正被别的线程锁着"
+    global _evaluating
+    _evaluating = threading.Lock()
+
+if hasattr(os, "register_at_fork"):  # Windows没有
+    os.register_at_fork(after_in_child=_new_lock)
+
 @contextlib.contextmanager
 def evaluating(
     model: nn.Module,  # 网络
 ):
-    "在里面是推理模式，出来恢复原样"
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    "在里面是推理模式，最后一个出来的恢复原样"
+    with _evaluating:
+        count, modes = _evaluated.get(model, (0, None))
+        modes = modes or [(module, module.training) for module in model.modules()]
+        _evaluated[model] = count + 1, modes
     try:
+        model.eval()
         yield
     finally:
-        for module, training in modes:  # 有的层也许冻住了
-            module.training = training
+        with _evaluating:
+            count, modes = _evaluated.pop(model)
+            if count > 1:  # 别的线程还在用
+                _evaluated[model] = count - 1, modes
+            else:
+                for module, training in modes:  # 有的层也许冻住了
+                    module.training = training
 
 def placed(
     model: nn.Module,  # 网络
@@ -361,7 +384,6 @@ def as_answer(
         raise fault(ValueError, f"网络输出{(h, w)}，掩码却是{side}",
                     f"Tile的第二个数写{h}；掩码与输出要是同一个窗口", "smaller")
     return mask.reshape(answer.shape)
-
 
 # %% ../nbs/21_checks.ipynb #21a00013
 def check_number(
@@ -455,6 +477,11 @@ def check_shares(
     probability: np.ndarray,  # `(K, H, W)`，各类的概率
 ) -> None:
     "各类加起来不是1，报`ValueError`"
+    bad = np.isnan(probability).any(0).sum()
+    if bad:
+        raise fault(ValueError, f"概率里有{bad}个像素是NaN",
+                    "处处都是，是网络练坏了：换一轮的权重，或减小学习率重练；"
+                    "没有答案的几块，写成背景", "nan")
     if (probability[0] < 0).any() or (abs(probability.sum(0) - 1) > 0.05).any():
         raise fault(ValueError, f"{tuple(probability.shape)}的概率，各类加起来不是1",
                     "要(K, H, W)：logits先过softmax(0)，通道在最后的先np.moveaxis(p, -1, 0)",

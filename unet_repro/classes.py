@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
-from .checks import check_shares, unwrapped
+from .checks import check_shares, placed, unwrapped
 from .data import SegmentationDataset
 from .files import at_page, fault
 from .model import foreground_logit
@@ -247,8 +247,12 @@ def visualize_classes(
 ):  # 画好的`Figure`
     "画一项的图像、真相、预测和答错的像素，都在图像的坐标系里；橙框是网络作答的窗口"
     from matplotlib.colors import to_rgb
-    image, _, weight, classes = unwrapped(dataset)[idx]
-    logits = _logits(model.to(device), image[None])
+    item = unwrapped(dataset)[idx]
+    if len(item) != 4:
+        raise fault(ValueError, f"数据集的一项有{len(item)}样，要四样：图像、掩码、权重、类别",
+                    "变换链的末尾接WithClasses", "classes")
+    image, _, weight, classes = item
+    logits = _logits(placed(model, device), image[None])
     truth = torch.where(weight > 0, classes, -1)[0].numpy()
     pred = classify(logits)[0].numpy()
     mean = class_iou(confusion_matrix(pred, truth, logits.shape[1]))[1]
@@ -256,10 +260,10 @@ def visualize_classes(
     titles = ["image", "truth", "prediction", f"wrong pixels, mean IoU {mean:.3f}"]
     fig = _panels(image, pred.shape, titles)
     for ax, layer in zip(fig.axes[1:], (truth, pred, wrong)):
-        placed = np.nan_to_num(to_frame(layer, image.shape[-2:]), nan=-1).astype(int)
-        color = paint_classes(placed)
+        framed = np.nan_to_num(to_frame(layer, image.shape[-2:]), nan=-1).astype(int)
+        color = paint_classes(framed)
         if layer is wrong:
-            color[placed == 1] = *to_rgb(FALSE_ALARM), 0.9
+            color[framed == 1] = *to_rgb(FALSE_ALARM), 0.9
         ax.imshow(color, interpolation="nearest")
     handles = class_legend(logits.shape[1], names)
     fig.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)

@@ -95,7 +95,8 @@ def unet_data(
         print(report)
         if report.problems:
             sys.exit(1)
-        frames, folders = find_source(source)
+        with contextlib.redirect_stdout(None):  # 要说的，to_check说过了
+            frames, folders = find_source(source)
         say_reading(frames, [frame.read()[1] for frame in frames], folders)
 
 
@@ -685,12 +686,18 @@ def _check_kinds(names, given, frames):
     _check_order("模型", names, given)
 
 def _check_masks(frames):
-    "各帧的掩码；每一帧都读得出来，掩码与图像一样大：写结果之前就看"
-    masks = []
-    for frame in frames:
+    "各帧的掩码；每一帧都读得出来，掩码与图像一样大，样子可疑的说一声：写结果之前就看"
+    masks, some = [], []
+    for i, frame in enumerate(frames):
         image, mask = frame.read()
         check_size(frame, image, mask)
         masks.append(mask)
+        if i % -(-len(frames) // 8) == 0:  # 至多细看八帧
+            some.append((image, mask))
+    if not class_count(frames):
+        name = "、".join(sorted({frame.group for frame in frames})[:5])
+        for finding in filter(None, suspect_masks(name, *map(list, zip(*some)))):
+            print(f"注意：{finding}")
     return masks
 
 def _is_picked(model, weights):
@@ -772,7 +779,6 @@ def _evaluate_model(model, source, test_seq, border, res, cuts, keep):
         _write_card(network, model)
     except OSError as error:
         print(f"注意：成绩没有写进模型卡（{reason(error)}）；别的都写好了")
-
 
 # %% ../nbs/07_cli.ipynb #0bbdeefa
 @as_command("model")
@@ -864,6 +870,8 @@ def _find_images(paths, out):
     for path in map(_by_name, paths):
         found, others = _expand(path)
         left += [file for file in others if not file.resolve().is_relative_to(out.resolve())]
+        if not found and {"config.json", "model.safetensors"} <= {file.name for file in others}:
+            raise fault(ValueError, f"{path}是模型，不是图像", "次序是：unet_predict 模型 图像……")
         if not found and others and not any(map(Path.is_dir, others)):
             raise fault(FileNotFoundError, f"{others[0]}读不了：这里读TIFF、PNG、JPEG、BMP",
                         "用ImageJ打开，另存为TIFF")

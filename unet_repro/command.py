@@ -64,6 +64,8 @@ def _parse(words, docs, positional):
         name = name.replace("-", "_")
         options = [option for option in docs if option not in positional]
         found = [name] if name in options else [o for o in options if o.startswith(name)]
+        if name in positional:
+            raise fault(ValueError, f"不认识的选项{word}", f"{name}直接写，前面不带--{name}")
         if len(found) != 1:
             raise fault(ValueError, f"不认识的选项{word}", "--help列出全部选项")
         if found[0] in given:

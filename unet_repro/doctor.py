@@ -170,9 +170,12 @@ def _is_inverted(mask):
     cell = mask > 0
     if cell.mean() < 0.6:
         return False
-    parts, count = ndimage.label(cell)
-    largest = np.bincount(parts.ravel())[1:].max()
-    return largest > 0.9 * cell.sum() and not cell.all() and _roundness(~cell) > 0.35
+    holes, _ = ndimage.label(~cell)
+    corners = np.unique(holes[[0, 0, -1, -1], [0, -1, 0, -1]])
+    if (~cell & ~np.isin(holes, corners)).sum() <= 0.1 * (~cell).sum():  # 占满画面的一大块
+        return False
+    largest = np.bincount(ndimage.label(cell)[0].ravel())[1:].max()
+    return largest > 0.9 * cell.sum() and _roundness(~cell) > 0.35
 
 def _is_turned(mask):
     "别的掩码都好，只这一张像颠倒了：0还要有三成以上围在前景里，不是裁得紧的一个细胞"

@@ -11,6 +11,7 @@ __all__ = ['Engine', 'training_lock', 'is_taken', 'train_run']
 import contextlib, csv, hashlib, json, math, os, pickle, random, re, shutil, subprocess, sys
 import errno, time
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from .checks import check_training
+from .checks import check_number, check_training
 from .files import fault, moved, reason, replacing
 from .train import evaluate, train_one_epoch
 
@@ -395,7 +396,7 @@ def is_taken(
     out: Path,  # 训练写结果的文件夹
 ) -> bool:
     "里面已有一次训练的历史、状态或模型"
-    names = "history.csv", "metrics.json", "last", "best"
+    out, names = Path(out), ("history.csv", "metrics.json", "last", "best")
     return bool(_states(out)) or any((out / name).exists() for name in names)
 
 def _check_resumed(done, num_epochs, parts, out):
@@ -433,6 +434,12 @@ def _one_epoch(engine, parts):
         parts.schedule.step()
     batches = _bar(parts.test, engine, desc="测试", leave=False)
     scores = parts.evaluate(parts.model, batches, parts.criterion, engine)
+    missing = {"loss", "iou", "dice"} - scores.keys()
+    if missing:
+        raise fault(ValueError, f"evaluate给的分数里没有{'、'.join(sorted(missing))}",
+                    "loss、iou、dice都要有，别的随意；可以从02章的evaluate添起")
+    for name, score in scores.items():  # NumPy的、张量的一个数，存不成JSON
+        scores[name] = score.item() if getattr(score, "ndim", None) == 0 else score
     row = dict(train_loss=train_loss, test_loss=scores.pop("loss"), iou=scores.pop("iou"),
                dice=scores.pop("dice"), seconds=time.perf_counter() - start)
     return row | scores
@@ -488,8 +495,11 @@ def train_run(
     out = out and Path(out)
     if resume and not out:
         raise fault(ValueError, "要接着练，却没有写out", "写出被打断的那个文件夹")
-    if min(num_epochs, accumulate) < 1:
-        raise ValueError(f"num_epochs和accumulate至少是1，得到{num_epochs}和{accumulate}")
+    check_number("num_epochs", num_epochs, 1, kind=Integral)
+    check_number("accumulate", accumulate, 1, kind=Integral)
+    if not isinstance(test_dataloader, DataLoader):
+        raise fault(ValueError, f"测试集是{type(test_dataloader).__name__}，要DataLoader",
+                    "先装进去：DataLoader(数据集)")
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3 if lr is None else lr)
     check_training(model, optimizer, lr, train_dataloader, test_dataloader)
     with contextlib.ExitStack() as stack:

@@ -11,7 +11,7 @@ __all__ = ['ENTRIES', 'fault', 'reason', 'replacing', 'command_line', 'provenanc
 #| code-fold: true
 #| code-summary: "导入"
 import contextlib, errno, importlib, json, logging, os, platform, re, shlex
-import subprocess, sys, warnings, zipfile, zlib
+import subprocess, sys, threading, warnings, zipfile, zlib
 from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
@@ -209,16 +209,22 @@ def tiff_page(
 #| code-summary: "读TIFF的像素"
 _DAMAGED = "文件不完整或已损坏：重新下载，或从原来的数据重新导出"
 
+_quiet = threading.local()
+
+def _aloud(record):
+    "这个线程要不要听tifffile说的"
+    return not getattr(_quiet, "depth", 0)
+
+logging.getLogger("tifffile").addFilter(_aloud)
+
 @contextlib.contextmanager
 def quiet_tifffile():  # 在里面读TIFF
-    "tifffile遇到坏文件会另外打印几行英文；这里由我们来说"
-    logger = logging.getLogger("tifffile")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    "tifffile遇到坏文件会另外打印几行英文；这里由我们来说。只管这个线程"
+    _quiet.depth = getattr(_quiet, "depth", 0) + 1
     try:
         yield
     finally:
-        logger.setLevel(level)
+        _quiet.depth -= 1
 
 def _plane(series, number):
     "堆栈的一页；ImageJ的大堆栈只有第一页有标签，其余的像素紧跟着"
@@ -304,6 +310,16 @@ def _decode_other(path):
 # %% ../nbs/15_files.ipynb #6b46e8ad
 #| code-fold: true
 #| code-summary: "一个文件变成像素；内容与扩展名不合的说出来"
+_one_reader = threading.RLock()  # 关警告是整个Python的事：线程一个一个来
+
+def _new_lock():
+    "分出来的进程另用一把：原来的也许正被别的线程锁着"
+    global _one_reader
+    _one_reader = threading.RLock()
+
+if hasattr(os, "register_at_fork"):  # Windows没有
+    os.register_at_fork(after_in_child=_new_lock)
+
 def _decode(path, number=None):
     "一个图像文件：`(像素, 颜色的含义, 调色板, 是不是JPEG)`；读不了报`OSError`或`ValueError`"
     if path.is_symlink() and not path.exists():
@@ -313,7 +329,7 @@ def _decode(path, number=None):
         raise FileNotFoundError(f"没有文件{path}")
     is_tiff = path.suffix.lower() in (".tif", ".tiff")
     try:
-        with warnings.catch_warnings(action="ignore"), quiet_tifffile():
+        with _one_reader, warnings.catch_warnings(action="ignore"), quiet_tifffile():
             return _decode_tiff(path, number) if is_tiff else _decode_other(path)
     except Image.DecompressionBombError as e:
         raise fault(ValueError, f"{path}太大，整幅读不进内存",
@@ -395,6 +411,8 @@ def read_mask(
     if jpeg:
         raise fault(ValueError, f"{path}是JPEG压缩的：像素改动过，有{len(np.unique(mask))}种值，"
                     "分不清哪些是编号", "从原来的掩码重做，存成PNG或TIFF", "resized")
+    if mask.ndim == 3 and mask.shape[2] == 3 and (mask == mask[..., :1]).all():
+        mask = mask[..., 0]  # 灰度存成了RGB
     if mask.ndim != 2 or mask.dtype.kind not in "biu":
         raise fault(ValueError, f"{path}是{mask.dtype}、形状{mask.shape}",
                     "掩码要单通道的整数：0是背景，1、2、3……是细胞编号；"

@@ -183,14 +183,16 @@ def _settle_two(reading, values):
     return replace(reading, kind=kind, values=ends, exact=reading.kind != "binary")
 
 def _like_ids(counts, masks):
-    "值不是一暗一亮：最大的也不亮，或不明不暗的占前景的两成，又不是插出来的边"
+    "值不是一暗一亮：最大的也不亮，或在中间的几种、不明不暗的两成，又不是插出来的边"
     low, high = min(counts), max(counts)
     if len(counts) < 3 or high < 128:
         return len(counts) > 2
     quarter = (high - low) / 4
+    if len(counts) <= 8:  # 亮的几种差不多，是一种
+        return not _all_rim(masks, low, high - quarter)
     middle = sum(n for value, n in counts.items() if quarter < value - low < 3 * quarter)
-    many = len(counts) > 8 and middle > 0.2 * (counts.total() - counts[low])
-    return many and not _all_rim(masks, high)
+    many = middle > 0.2 * (counts.total() - counts[low])
+    return many and not _all_rim(masks, low, high)
 
 def _settle(reading, masks):
     "看过全部掩码，把读法补全：`kind`不再是auto，`values`填好"
@@ -215,7 +217,10 @@ def _settle(reading, masks):
     if coloured:
         return _settle_colours(reading, counts, where)
     if reading.classes:
+        _check_black(counts, shades, reading)
         return _settle_classes(reading, values, where)
+    if reading.kind == "binary":
+        _check_two(counts, masks)
     if reading.kind == "binary" and _like_ids(counts, masks):
         raise fault(ValueError, f"掩码里有{len(values)}种值，最大{values[-1]}，像是编号，"
                     "不分亮暗",
@@ -229,12 +234,11 @@ def _settle(reading, masks):
     if reading.kind in ("auto", "border"):
         _check_two(counts, masks)
         _check_grey(counts, values, where, masks)
-        _check_black(counts, shades)
+        _check_black(counts, shades, reading)
     if reading.kind == "border":
         _check_cells(masks)
         return reading
     return replace(reading, kind="ids")
-
 
 # %% ../nbs/17_folders.ipynb #d4d3d137
 def _pieces(ids):
@@ -243,12 +247,12 @@ def _pieces(ids):
         if box is not None:
             yield np.bincount(ndimage.label(ids[box] == i)[0].ravel())[1:]
 
-def _all_rim(masks, top):
-    "0和top之间的像素，四周都有别的值：是插出来的边，不是细胞；至多看八张"
+def _all_rim(masks, low, top):
+    "low和top之间的像素，四周都有别的值：是插出来的边，不是细胞；没有也算；至多看八张"
     between = flat = values = pieces = 0
     for path, page in masks[::-(-len(masks) // 8)]:
         mask, _ = _pixels(path, page)
-        middle = np.where(mask < top, mask, 0)
+        middle = np.where((mask > low) & (mask < top), mask, 0)
         same = ndimage.maximum_filter(mask, 3) == ndimage.minimum_filter(mask, 3)
         between += (middle > 0).sum()
         flat += ((middle > 0) & same).sum()
@@ -257,7 +261,7 @@ def _all_rim(masks, top):
         sizes = list(_pieces(middle))
         values += len(sizes)
         pieces += sum(map(len, sizes))
-    return pieces > 1.5 * values  # 一个值一块的，是很小的细胞
+    return not values or pieces > 1.5 * values  # 一个值一块的，是很小的细胞
 
 def _check_grey(counts, values, where, masks):
     "编号里混着的灰度：插过值的，灰度画的类别，报`ValueError`"
@@ -265,7 +269,7 @@ def _check_grey(counts, values, where, masks):
         return
     odd, others = values[len(values) // 2], sum(counts[value] for value in values[1:-1])
     few = counts[values[-1]] > 10 * others
-    if len(values) > 3 and (few or _all_rim(masks, values[-1])):
+    if len(values) > 3 and (few or _all_rim(masks, values[0], values[-1])):
         raise fault(ValueError, f"掩码本来只有{values[0]}和{values[-1]}，另有{len(values) - 2}种"
                     f"值只在边上，如{where[odd]}里的{odd}：缩放或有损压缩时插了值",
                     "从原来的掩码重做，用最近邻；只分前景和背景，写kind=\"binary\"", "resized")
@@ -274,13 +278,19 @@ def _check_grey(counts, values, where, masks):
                     f"{where[odd]}里的{odd}：像是灰度画的类别，不像细胞的编号",
                     f"类别写classes={len(values)}，从小到大排；真是编号，写kind=\"ids\"", "classes")
 
-def _check_black(counts, shades):
-    "编号的调色板里，黑色不是0号、却比0号还多：背景会当成细胞，报`ValueError`"
-    for number, colour in set().union(*shades.values()):
-        if colour == 0 and counts[number] > counts[0]:
-            raise fault(ValueError, f"掩码的调色板里，黑色是{number}号，不是0号：读成编号，"
-                        "背景就成了一个细胞",
-                        "存成灰度，背景写0，每个细胞一个编号；0号真是背景，写kind=\"ids\"", "own")
+def _check_black(counts, shades, reading):
+    "调色板里，黑色不是0号、却比0号还多：背景会当成细胞、别的类，报`ValueError`"
+    pairs = set().union(*shades.values())
+    for number, colour in pairs:
+        void = reading.classes and number == _VOID
+        if (0, 0) in pairs or void or colour or counts[number] <= counts[0]:
+            continue
+        if reading.classes:
+            raise fault(ValueError, f"掩码的调色板里，黑色是{number}号，不是0号：照号分类，"
+                        "背景就不是第0类", "用colours写出各类的颜色，第一个是背景", "classes")
+        raise fault(ValueError, f"掩码的调色板里，黑色是{number}号，不是0号：读成编号，"
+                    "背景就成了一个细胞",
+                    "存成灰度，背景写0，每个细胞一个编号；0号真是背景，写kind=\"ids\"", "own")
 
 def _check_cells(masks):
     "画边界要细胞的编号：一个编号画着几块的是类别，报`ValueError`；至多看八张"
@@ -303,7 +313,6 @@ def _check_named(colours, counts, where):
                     f"没有说过它是哪一类；这样的颜色共{len(unknown)}种",
                     f"说过的是{_names(colours)}；添上它，或改掩码"
                     "（抗锯齿、有损压缩会造出新的值）", "classes")
-
 
 # %% ../nbs/17_folders.ipynb #ceee0bc6
 #| code-fold: true
@@ -442,8 +451,13 @@ def find_own(
     if not rows and not any(map(is_mask, image_files(images))):
         raise fault(FileNotFoundError, f"{images}里没有images和masks，也没有名字里带mask的图像",
                     nested(images) or "图像放进images，同名的掩码放进masks；"
-                    "放在一处的，掩码的名字多一截_mask", "own")
-    rows = rows or pair_files(images, images)
+                    "掩码在别的文件夹的，写明masks；放在一处的，掩码的名字多一截_mask", "own")
+    try:
+        rows = rows or pair_files(images, images)
+    except (FileNotFoundError, ValueError) as error:
+        here = any(file.parent == Path(images) for file in image_files(images))
+        cure = error.cure if here else nested(images) or error.cure
+        raise fault(type(error), error.problem, cure, error.entry) from error
     return read_as([Frame(*row) for row in rows], reading)
 
 def find_any(
@@ -468,6 +482,15 @@ def unpaired(
 # %% ../nbs/17_folders.ipynb #a00eec9e
 _WAYS = dict(ids="细胞的编号", binary="两种值", classes="类别", colours="颜色，一种一类",
              border="一个个细胞，边界单列一类")
+
+def _one_each(masks, number):
+    "背景以外，每张里一种颜色至多一块；碎屑不数；至多看八张"
+    for mask in masks[::-(-len(masks) // 8)]:
+        for k in np.intersect1d(mask, range(1, number)):
+            areas = np.bincount(ndimage.label(mask == k)[0].ravel())[1:]
+            if (areas > 0.05 * areas.max()).sum() > 1:
+                return False
+    return True
 
 def describe(
     frames: list[OwnFrame],  # `find_own`给的帧
@@ -499,9 +522,10 @@ def describe(
     missing = [k for k in range(number) if not shares[k]]
     never = f"；第{'、'.join(map(str, missing))}类一次也没有出现" if missing else ""
     void = sum((mask < 0).sum() for mask in masks) if len(values) > number else 0
+    single = reading.kind == "colours" and number > 4 and _one_each(masks, number)
+    cells = "；一种颜色只有一块，若是一个细胞一种颜色，重新导出成灰度的编号" if single else ""
     ignored = f"；{values[-1]}是不算的像素（{void}个），训练和打分都不看" if void else ""
-    return text + "，".join(parts) + never + ignored + numbered
-
+    return text + "，".join(parts) + never + ignored + numbered + cells
 
 # %% ../nbs/17_folders.ipynb #14660c66
 #| code-fold: true
@@ -556,15 +580,33 @@ def split_frames(
 # %% ../nbs/17_folders.ipynb #e518f634
 #| code-fold: true
 #| code-summary: "查两边有没有同一张图像"
+def _digest(data):
+    "字节的指纹"
+    return hashlib.sha256(data).digest()
+
+def _picture(frame):
+    "一张图像的像素的指纹；空白的、读不了的各不相同"
+    try:
+        image = read_image(frame.image, frame.page)
+    except (OSError, ValueError):
+        return object()
+    flat = image.min() == image.max()
+    return object() if flat else (image.shape, _digest(image.tobytes()))
+
 def identical(
     frames: list[Frame],  # 一边的帧
     others: list[Frame],  # 另一边的帧
 ) -> list[tuple]:  # 每对是`(Frame, 另一边的Frame)`
-    "两边都有的图像：文件一字节也不差"
+    "两边都有的图像：文件一字节也不差；存成的格式不止一种的，像素都相同也算"
     files = {frame.image for frame in (*frames, *others)}
-    digests = {file: hashlib.sha256(file.read_bytes()).digest() for file in files}
-    known = {(digests[frame.image], frame.page): frame for frame in frames}
-    pairs = [(known.get((digests[other.image], other.page)), other) for other in others]
+    mixed = len({file.suffix.lower() for file in files}) > 1
+    digests = {} if mixed else {file: _digest(file.read_bytes()) for file in files}
+
+    def key(frame):
+        return _picture(frame) if mixed else (digests[frame.image], frame.page)
+
+    known = {key(frame): frame for frame in frames}
+    pairs = [(known.get(key(other)), other) for other in others]
     return [(frame, other) for frame, other in pairs if frame and frame is not other]
 
 def _side(frames):

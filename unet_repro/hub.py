@@ -28,7 +28,11 @@ class ModelFolder(PyTorchModelHubMixin):
     card = None  # 读来的文件夹里的模型卡；传到Hub上时带着它
 
     def __new__(cls, *args, **kwargs):
+        rest = [name for name, one in inspect.signature(cls).parameters.items()
+                if one.kind is one.VAR_POSITIONAL]
+        spread = rest and rest[0] in inspect.signature(cls).bind_partial(*args).arguments
         model = super().__new__(cls, *args, **kwargs)
+        model._spread = spread and rest[0]  # 存了读不回来的参数
         model.about = {}  # 随模型走、网络不看的说明，如类的名字`classes`
         return model
 
@@ -41,6 +45,10 @@ class ModelFolder(PyTorchModelHubMixin):
         if spare:
             raise fault(TypeError, f"save_pretrained没有参数{'、'.join(sorted(spare))}",
                         "传到Hub上，先存，再model.push_to_hub(\"用户/模型\")")
+        if self._spread:
+            name = type(self).__name__
+            raise fault(ValueError, f"{name}的构造参数装在*{self._spread}里，存了读不回来",
+                        f"造的时候写出名字，如{name}(in_channels=1, out_channels=1)")
         folder, about = Path(folder), _about_text(self.about)
         if "value_range" in (self._hub_mixin_config or ()):  # 造好以后可以改
             self._hub_mixin_config["value_range"] = np.asarray(self.value_range).tolist()
@@ -192,8 +200,9 @@ def _load(cls, config, weights, changed):
     if not isinstance(arguments, dict):
         raise ValueError("config.json里不是一组参数")
     arguments |= changed
-    unknown = arguments.keys() - inspect.signature(cls).parameters.keys()
-    if unknown:
+    parameters = inspect.signature(cls).parameters
+    unknown = arguments.keys() - parameters.keys()
+    if unknown and not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         raise ValueError(f"网络没有参数{'、'.join(sorted(unknown))}")
     with torch.device("meta"):
         wanted = {name: list(t.shape) for name, t in cls(**arguments).state_dict().items()}

@@ -114,6 +114,8 @@ def label_strips(
     if out is not None and tuple(out.shape) != tuple(probability.shape):
         raise fault(ValueError, f"out的形状是{out.shape}，概率图是{probability.shape}",
                     "两者要一样大")
+    if out is not None and out.dtype not in (np.int32, np.int64):
+        raise fault(ValueError, f"out是{out.dtype}", "要int32：做到一半，里面有负的编号")
     labels = np.empty(probability.shape, np.int32) if out is None else out
     owner, boxes = _find_parts(probability, threshold, labels)
     _cut_parts(labels, owner, boxes, neck, min_size)

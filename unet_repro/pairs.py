@@ -188,14 +188,18 @@ def _only(folders, what):
 def nested(
     folder: Path,  # 里面没有找到数据的文件夹
 ) -> str | None:  # 治法；也不在里面一层是`None`
-    "解压时多套了一层的，说是哪一个"
+    "解压时多套了一层的，说是哪一个；分好了训练、测试的，说怎样写"
     inside = []
     for place in filter(Path.is_dir, Path(folder).glob("*")):
         parts = sorted(place.glob("*"))  # 没有权限的文件夹，glob当它是空的
         plain = all(_called(words, parts) for words in (_IMAGE_WORDS, _MASK_WORDS))
         if plain or any(place.glob("[0-9][0-9]_GT")):
             inside.append(place)
-    return f"数据在里面一层，写{inside[0]}" if len(inside) == 1 else None
+    if len(inside) > 1:
+        names = "、".join(place.name for place in sorted(inside))
+        return (f"数据在里面一层，有{names}：一次用一份；分好了训练、测试的，"
+                "训练的写--images和--masks，测试的写--test_images和--test_masks")
+    return f"数据在里面一层，写{inside[0]}" if inside else None
 
 def plain_layout(
     folder: Path,  # 数据集的文件夹

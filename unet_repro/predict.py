@@ -71,6 +71,8 @@ def plan_tiles(
     "排出盖满图像的输出窗口，总计算量最小；连最小的一块都放不下时报`ValueError`"
     if max_memory is None:
         max_memory = _spare_memory(next(model.parameters()).device)
+    if len(shape) != 2:
+        raise fault(ValueError, f"shape={tuple(shape)}", "只要高、宽：image.shape[:2]")
     step = 2**model.depth
     extra = 4 % step if model.padding == "valid" else 0  # 合法的输出除以step余几
     spans = [max(0, n - extra) for n in shape]
@@ -159,6 +161,9 @@ def _is_flat(image):
 
 def _check_fit(model, image):
     "图像与模型合不合：`{种类: 要说的话}`；通道换不了报`ValueError`"
+    if not hasattr(model, "in_channels"):
+        raise fault(ValueError, f"模型是{type(model).__name__}，要UNet",
+                    "存下的先读回来：UNet.from_pretrained(\"runs/train/best\")")
     have, notes = 3 if image.ndim == 3 else 1, {}
     if have != model.in_channels:
         if model.in_channels not in (1, 3):

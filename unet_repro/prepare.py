@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms import v2
 from .checks import check_item
 from .classes import ClassCrossEntropy, check_classes, class_shares
@@ -71,6 +71,9 @@ def start_from(
 ) -> tuple[UNet, str]:  # 网络，和一句话：留下了什么，什么是新的
     "从练好的模型起步：形状合得上的权重留下，其余新造"
     old = UNet.from_pretrained(folder)
+    if changed.get("depth", old.depth) != old.depth:
+        raise fault(ValueError, f"{folder}下采样{old.depth}次，要的却是{changed['depth']}次",
+                    "去掉depth，照它的；或不用start_from，从头练")
     kept = dict(width=old.head.in_channels, depth=old.depth, padding=old.padding,
                 dropout=old.dropout.p, value_range=old.value_range)
     model = UNet(in_channels, out_channels, **(kept | changed))
@@ -148,6 +151,18 @@ def _check_recipe(recipe):
         if idle and getattr(recipe, switch) is None and not (switch == "w0" and recipe.classes):
             print(f"注意：{switch}是None，{'、'.join(idle)}用不上")
 
+def _optimizer(recipe, model):
+    "造优化器；配方里写了、它不收的，说一声"
+    options = dict(lr=recipe.lr)
+    takers = ("momentum", torch.optim.SGD, 0), ("max_norm", ClippedSGD, np.inf)
+    for name, taker, usual in takers:
+        value = getattr(recipe, name)
+        if issubclass(recipe.optimizer, taker):
+            options[name] = value
+        elif value != usual:
+            print(f"注意：{name}只给{taker.__name__}，配方里的{value}用不上")
+    return recipe.optimizer(model.parameters(), **options)
+
 def _check_indices(indices, count):
     "训练、测试的下标：一边是空的，不在里面，两边都有，报`ValueError`"
     train, test = (set(map(int, side)) for side in indices)
@@ -168,6 +183,9 @@ def prepare(
     if not isinstance(recipe, Recipe):
         raise fault(ValueError, f"没有{recipe!r}这套配方", f"可选{'、'.join(RECIPES)}")
     _check_recipe(recipe)
+    if isinstance(data, Dataset):
+        raise fault(ValueError, f"要数据集的文件夹或一列帧，得到{type(data).__name__}",
+                    "写dataset.frames")
     if not isinstance(data, (list, tuple)):
         data = find_any(data, Reading(classes=recipe.classes))
         kinds = class_count(data)
@@ -198,15 +216,10 @@ def prepare(
                                dropout=recipe.dropout, value_range=dataset.value_range)
     if recipe.quiet and not start:
         quiet_head(model, share)
-    options = dict(lr=recipe.lr)
-    if issubclass(recipe.optimizer, torch.optim.SGD):
-        options["momentum"] = recipe.momentum
-    if issubclass(recipe.optimizer, ClippedSGD):
-        options["max_norm"] = recipe.max_norm
     return dict(
         model=model, criterion=recipe.loss(),
         train_dataloader=DataLoader(train, shuffle=True), test_dataloader=DataLoader(test),
-        optimizer=recipe.optimizer(model.parameters(), **options))
+        optimizer=_optimizer(recipe, model))
 
 # %% ../nbs/25_prepare.ipynb #987ee0eb
 def paper_recipe(

@@ -69,6 +69,22 @@ def _told_names(file, count):
         return []
     return names if len(names) == count or names and _is_background(names[0]) else []
 
+_OTHERS = {"bg", "none", "other", "void", "unlabelled", "unlabeled", "0"}
+
+def _is_ours(file):
+    "classes.txt第一个是背景；不是（如YOLO的），说一声，不照它"
+    try:
+        names = class_names(str(file))
+    except ValueError as error:
+        if error.__cause__:  # 不是UTF-8
+            raise
+        names = [""]
+    ours = _is_background(names[0]) or names[0].lower() in _OTHERS
+    if not ours:
+        print(f"注意：{file}第一个不是背景，像是YOLO的，没有照它；"
+              "掩码里真是这些类（值从0起），就用--classes写出来")
+    return ours
+
 def _class_file(folders):
     "数据的文件夹里、images和masks旁边的classes.txt；没有是`None`"
     homes = {Path(os.path.abspath(folder)) for folder in folders}
@@ -167,6 +183,9 @@ def find_source(
         with _noting(source, about):
             frames, folders = _find_read(source, synthesize, about)
             _check_colours(source, frames, about)
+        reading, known = getattr(frames[0], "reading", None), about.get("reading") or {}
+        if reading and reading.kind != "ids" and known.get("invert") and not reading.invert:
+            print("注意：练的时候颠倒了亮暗（--invert），这次没有")
         return frames, folders
     except ValueError:
         if source.classes != told and not source.images:
@@ -184,7 +203,7 @@ def _find_read(source, synthesize, about):
         names = class_names(source.classes)
         _check_first(names)
         _check_order(told, _told_names(told, len(names)), names)
-    elif told and source.kind in ("auto", "border"):
+    elif told and source.kind in ("auto", "border") and _is_ours(told):
         if source.images:
             print(f"注意：类照{told}；不是这套掩码的，就移走它")
         source.classes = "\n".join(class_names(str(told)))
@@ -225,6 +244,8 @@ def to_check(
             raise
         return to_check(source)  # 照模型的读法读不了：毛病由体检去说
 
+_UNREAD = {".webp", ".jfif", ".jp2", ".czi", ".nd2", ".lif", ".dcm", ".heic"}
+
 def say_reading(
     frames: list,  # 找到的帧
     masks: list[np.ndarray],  # 读好的掩码
@@ -240,6 +261,9 @@ def say_reading(
     if spare and not any(folders[0].glob("[0-9][0-9]_GT")):  # 挑战赛的录像，只有几帧有轮廓
         print(f"注意：{folders[0]}里有{len(spare)}张图像没有掩码，没有用上，如{spare[0].name}")
     files = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
+    others = sorted(file for file in files if file.suffix.lower() in _UNREAD)
+    if others:
+        print(f"注意：有{len(others)}个文件读不了，没有用上，如{others[0].name}：另存为PNG或TIFF")
     junk = [file for file in files if file.name.startswith(".") or file.name == "Thumbs.db"]
     if junk:
         print(f"跳过了{len(junk)}个系统留下的文件，如{junk[0].name}")

@@ -348,6 +348,7 @@ def show_images(
         raise fault(ValueError, f"有{len(images)}张图，{len(titles or [])}个标题",
                     "至少一张图；标题一张一个，或不写")
     images = [i.movedim(0, -1) if torch.is_tensor(i) and i.ndim == 3 else i for i in images]
+    images = [i.detach().cpu() if torch.is_tensor(i) else i for i in images]
     images = [np.asarray(image) for image in images]
     images = [i / max(i.max(), 1) if i.ndim == 3 and i.dtype == np.uint16 else i for i in images]
     ncols, (h, w, *_) = min(ncols, len(images)), images[0].shape

@@ -63,6 +63,7 @@ def train_one_epoch(
 ) -> float:  # 这一轮的平均损失
     "训练一轮；损失不是有限数时报`FloatingPointError`"
     model.train()
+    optimizer.zero_grad()  # 从前留下的不算
     losses = []
     for images, *targets in dataloader:
         _, loss = _loss(model, criterion, images, targets)

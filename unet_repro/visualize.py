@@ -34,9 +34,10 @@ HIT, MISS, FALSE_ALARM = "#0072B2", "#F0E442", "#D55E00"
 
 @torch.no_grad()
 def _logits(model, images):
-    "推理，在网络所在的设备上；答案在CPU"
+    "推理，设备与精度都随网络；答案在CPU，精度随图像"
     with evaluating(model):
-        return model(images.to(next(model.parameters(), images).device)).cpu()
+        logits = model(images.to(next(model.parameters(), images))).cpu()
+        return logits.to(images.dtype) if images.is_floating_point() else logits
 
 def _overlay(ax, found, truth):
     "在图像上涂出猜中、漏报、误报"

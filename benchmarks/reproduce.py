@@ -156,6 +156,8 @@ OURS_ABLATIONS = {  # 我们的配方换掉、去掉一样
     "flat": dict(w0=0),  # 同上，练主表那么多步：只看训练的录像，四种划分去掉它都升
     "no_scale": dict(scale=0),
     "no_rim": dict(margin=0, radius=0),
+    "no_turn": dict(degrees=0),
+    "no_decay": dict(decay=False),
     "grey": dict(contrast=0.25, brightness=0.1),  # 添上一样
     "gamma": dict(flips=(*RECIPES["ours"].flips, Gamma)),
     "ema": dict(optimizer=Averaged),

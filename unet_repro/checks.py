@@ -11,7 +11,7 @@ __all__ = ['read_frames', 'check_size', 'is_flat', 'check_frames', 'check_item',
 # %% ../nbs/21_checks.ipynb #21a00004
 #| code-fold: true
 #| code-summary: "导入"
-import contextlib, inspect, math, os, threading
+import contextlib, inspect, math
 from collections import Counter
 from numbers import Integral, Real
 from operator import length_hint
@@ -21,7 +21,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
-from .files import at_page, fault, reason
+from .files import OneByOne, at_page, fault, reason
 
 # %% ../nbs/21_checks.ipynb #062a7a39
 #| code-fold: true
@@ -332,15 +332,7 @@ def unwrapped(
     "从`DataLoader`里取出数据集"
     return dataset.dataset if isinstance(dataset, DataLoader) else dataset
 
-_evaluated, _evaluating = {}, threading.Lock()  # 正在推理的网络：有几处在用，原来的模式
-
-def _new_lock():
-    "分出来的进程另用一把：原来的也许正被别的线程锁着"
-    global _evaluating
-    _evaluating = threading.Lock()
-
-if hasattr(os, "register_at_fork"):  # Windows没有
-    os.register_at_fork(after_in_child=_new_lock)
+_evaluated, _evaluating = {}, OneByOne()  # 正在推理的网络：有几处在用，原来的模式
 
 @contextlib.contextmanager
 def evaluating(

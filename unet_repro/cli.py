@@ -431,9 +431,13 @@ def _warn_thin(masks):
         print(f"注意：训练的{total}块细胞里有{thin}块太小，去掉3像素宽的边界什么也不剩，学不到；"
               "先把图像放大")
 
+def _groups(frames):
+    "这些帧是哪几组，至多说五组"
+    return "、".join(sorted({frame.group for frame in frames})[:5])
+
 def _warn_masks(dataset, part, side):
     "看一眼这几帧的掩码：肯定不对的报`ValueError`，返回可疑的"
-    name = "、".join(sorted({dataset.frames[i].group for i in part})[:5])
+    name = _groups([dataset.frames[i] for i in part])
     images = [dataset.images[i] for i in part]
     masks = [dataset.masks[i] for i in part]
     if not any((mask > 0).any() for mask in masks):
@@ -695,8 +699,7 @@ def _check_masks(frames):
         if i % -(-len(frames) // 8) == 0:  # 至多细看八帧
             some.append((image, mask))
     if not class_count(frames):
-        name = "、".join(sorted({frame.group for frame in frames})[:5])
-        for finding in filter(None, suspect_masks(name, *map(list, zip(*some)))):
+        for finding in filter(None, suspect_masks(_groups(frames), *map(list, zip(*some)))):
             print(f"注意：{finding}")
     return masks
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ENTRIES', 'fault', 'reason', 'replacing', 'command_line', 'provenance', 'open_tiff', 'tiff_page', 'quiet_tifffile',
-           'at_page', 'read_image', 'read_mask', 'count_pages', 'read_spacing', 'shared_spacing', 'image_pixels',
-           'moved']
+           'OneByOne', 'at_page', 'read_image', 'read_mask', 'count_pages', 'read_spacing', 'shared_spacing',
+           'image_pixels', 'moved']
 
 # %% ../nbs/15_files.ipynb #b2618c4e
 #| code-fold: true
@@ -310,15 +310,23 @@ def _decode_other(path):
 # %% ../nbs/15_files.ipynb #6b46e8ad
 #| code-fold: true
 #| code-summary: "一个文件变成像素；内容与扩展名不合的说出来"
-_one_reader = threading.RLock()  # 关警告是整个Python的事：线程一个一个来
+class OneByOne:
+    "线程一个一个来的锁；分出来的进程另用一把，原来的也许正被别的线程锁着"
+    def __init__(self):
+        self._renew()
+        if hasattr(os, "register_at_fork"):  # Windows没有
+            os.register_at_fork(after_in_child=self._renew)
 
-def _new_lock():
-    "分出来的进程另用一把：原来的也许正被别的线程锁着"
-    global _one_reader
-    _one_reader = threading.RLock()
+    def _renew(self):
+        self._lock = threading.RLock()
 
-if hasattr(os, "register_at_fork"):  # Windows没有
-    os.register_at_fork(after_in_child=_new_lock)
+    def __enter__(self):
+        self._lock.acquire()
+
+    def __exit__(self, *error):
+        self._lock.release()
+
+_one_reader = OneByOne()  # 关警告是整个Python的事
 
 def _decode(path, number=None):
     "一个图像文件：`(像素, 颜色的含义, 调色板, 是不是JPEG)`；读不了报`OSError`或`ValueError`"

@@ -28,11 +28,12 @@ class ModelFolder(PyTorchModelHubMixin):
     card = None  # 读来的文件夹里的模型卡；传到Hub上时带着它
 
     def __new__(cls, *args, **kwargs):
-        rest = [name for name, one in inspect.signature(cls).parameters.items()
-                if one.kind is one.VAR_POSITIONAL]
-        spread = rest and rest[0] in inspect.signature(cls).bind_partial(*args).arguments
+        signature = inspect.signature(cls)
+        kinds = {name: one.kind for name, one in signature.parameters.items()}
+        given = signature.bind_partial(*args).arguments
         model = super().__new__(cls, *args, **kwargs)
-        model._spread = spread and rest[0]  # 存了读不回来的参数
+        model._spread = [name for name in given  # 存了读不回来的参数
+                         if kinds[name] is inspect.Parameter.VAR_POSITIONAL]
         model.about = {}  # 随模型走、网络不看的说明，如类的名字`classes`
         return model
 
@@ -47,7 +48,7 @@ class ModelFolder(PyTorchModelHubMixin):
                         "传到Hub上，先存，再model.push_to_hub(\"用户/模型\")")
         if self._spread:
             name = type(self).__name__
-            raise fault(ValueError, f"{name}的构造参数装在*{self._spread}里，存了读不回来",
+            raise fault(ValueError, f"{name}的构造参数装在*{self._spread[0]}里，存了读不回来",
                         f"造的时候写出名字，如{name}(in_channels=1, out_channels=1)")
         folder, about = Path(folder), _about_text(self.about)
         if "value_range" in (self._hub_mixin_config or ()):  # 造好以后可以改

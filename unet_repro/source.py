@@ -71,19 +71,19 @@ def _told_names(file, count):
 
 _OTHERS = {"bg", "none", "other", "void", "unlabelled", "unlabeled", "0"}
 
-def _is_ours(file):
-    "classes.txt第一个是背景；不是（如YOLO的），说一声，不照它"
+def _ours(file):
+    "classes.txt里各类的名字；第一个不是背景的（如YOLO的），说一声，是空的"
     try:
         names = class_names(str(file))
     except ValueError as error:
         if error.__cause__:  # 不是UTF-8
             raise
         names = [""]
-    ours = _is_background(names[0]) or names[0].lower() in _OTHERS
-    if not ours:
-        print(f"注意：{file}第一个不是背景，像是YOLO的，没有照它；"
-              "掩码里真是这些类（值从0起），就用--classes写出来")
-    return ours
+    if _is_background(names[0]) or names[0].lower() in _OTHERS:
+        return names
+    print(f"注意：{file}第一个不是背景，像是YOLO的，没有照它；"
+          "掩码里真是这些类（值从0起），就用--classes写出来")
+    return []
 
 def _class_file(folders):
     "数据的文件夹里、images和masks旁边的classes.txt；没有是`None`"
@@ -203,12 +203,14 @@ def _find_read(source, synthesize, about):
         names = class_names(source.classes)
         _check_first(names)
         _check_order(told, _told_names(told, len(names)), names)
-    elif told and source.kind in ("auto", "border") and _is_ours(told):
-        if source.images:
+    elif told and source.kind in ("auto", "border"):
+        names = _ours(told)
+        if names and source.images:
             print(f"注意：类照{told}；不是这套掩码的，就移走它")
-        source.classes = "\n".join(class_names(str(told)))
-        source.kind = "border" if reading.kind == "border" else source.kind
-        reading = _reading(source, about)
+        if names:
+            source.classes = "\n".join(names)
+            source.kind = "border" if reading.kind == "border" else source.kind
+            reading = _reading(source, about)
     frames = _find_as(source, folders, reading)
     if source.classes and reading.values and not _fits(frames):
         with contextlib.suppress(ValueError):  # 写明了几类，记着的读法又读不出来：重新看一遍

@@ -145,7 +145,7 @@ _PHOTOMETRIC = {0: "白为零", 1: "灰度", 2: "RGB", 3: "调色板"}
 _ORIENTATION = 274  # TIFF标签的编号，EXIF里也是它
 _JPEG = {6, 7, 33007, 34892}  # TIFF里JPEG的各种写法
 _BOUNDED = _JPEG | {1, 5, 8, 32773, 32946}  # 还有不压缩、LZW、zip、PackBits
-_MOST = 4096  # 这几种压缩压不到这么小，小过它是标签坏了；zstd等没有这样的限度
+_MOST = 4096  # 这几种压缩至多压小这么多倍，更小是标签坏了；zstd等没有限度
 
 def _planes(series):
     "一个系列里有几幅平面：除去高、宽、通道，其余各维相乘"
@@ -184,10 +184,12 @@ def tiff_page(
                     "把每一页另存为一个文件；训练用的两个堆栈，叫x-volume.tif和x-labels.tif，"
                     "放进同一个文件夹，--data写它", "own")
     kinds = {(one.keyframe.shape, one.dtype, one.keyframe.photometric) for one in series}
-    if number is not None and (len(kinds) > 1 or number >= pages):
-        mixed = f"，{len(kinds)}种大小或颜色" if len(kinds) > 1 else ""
-        raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页{mixed}",
+    if number is not None and len(kinds) > 1:
+        raise fault(ValueError, f"{path}的各页不一样，有{len(kinds)}种大小或颜色",
                     "重新导出成一个堆栈，各页一样大、一种颜色", "own")
+    if number is not None and not 0 <= number < pages:
+        raise fault(ValueError, f"{path}没有第{number + 1}页：共{pages}页",
+                    f"页从0数，写0到{pages - 1}", "own")
     page = series[0].keyframe
     if page.photometric not in _PHOTOMETRIC and page.compression not in _JPEG:
         name = getattr(page.photometric, "name", page.photometric)
@@ -417,8 +419,8 @@ def read_mask(
     path = Path(path)
     mask, meaning, _, jpeg = _decode(path, page)
     if jpeg:
-        raise fault(ValueError, f"{path}是JPEG压缩的：像素改动过，有{len(np.unique(mask))}种值，"
-                    "分不清哪些是编号", "从原来的掩码重做，存成PNG或TIFF", "resized")
+        raise fault(ValueError, f"{path}是JPEG压缩的：像素改动过，编号认不出来",
+                    "从原来的掩码重做，存成PNG或TIFF", "resized")
     if mask.ndim == 3 and mask.shape[2] == 3 and (mask == mask[..., :1]).all():
         mask = mask[..., 0]  # 灰度存成了RGB
     if mask.ndim != 2 or mask.dtype.kind not in "biu":

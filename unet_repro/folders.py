@@ -310,8 +310,8 @@ def _check_named(colours, counts, where):
     if unknown:
         odd = max(unknown, key=unknown.get)
         raise fault(ValueError, f"{where[odd]}里有{_names([odd])}，全部掩码里{unknown[odd]}个像素，"
-                    f"没有说过它是哪一类；这样的颜色共{len(unknown)}种",
-                    f"说过的是{_names(colours)}；添上它，或改掩码"
+                    f"不知道是哪一类；这样的颜色共{len(unknown)}种",
+                    f"知道的是{_names(colours)}；添上它，或改掩码"
                     "（抗锯齿、有损压缩会造出新的值）", "classes")
 
 # %% ../nbs/17_folders.ipynb #ceee0bc6
@@ -403,7 +403,7 @@ def read_labels(
         known = _names(values) if coloured else "、".join(map(str, values))
         cure = "训练和测试的掩码用同一种写法" if reading.exact else "添上它，或改掩码"
         raise fault(ValueError, f"{at_page(path, page)}里有{count}个像素是{value}，"
-                    "没有说过它是哪一类", f"说过的是{known}；{cure}"
+                    "不知道是哪一类", f"知道的是{known}；{cure}"
                     "（抗锯齿、有损压缩会造出新的值）", "own" if reading.exact else "classes")
     labels = order[place]
     if reading.kind == "binary":

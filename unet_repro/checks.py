@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['read_frames', 'check_size', 'is_flat', 'check_frames', 'check_item', 'check_training', 'check_targets', 'check_loss',
-           'check_weighted', 'check_input', 'check_wrapped', 'check_share', 'unwrapped', 'evaluating', 'placed',
-           'as_answer', 'check_number', 'check_unet', 'check_tile', 'check_window', 'check_grey', 'check_shares',
-           'check_labels', 'pair_frames']
+           'check_seen', 'check_weighted', 'check_input', 'check_wrapped', 'check_share', 'unwrapped', 'evaluating',
+           'placed', 'as_answer', 'check_number', 'check_unet', 'check_tile', 'check_window', 'check_grey',
+           'check_shares', 'check_labels', 'pair_frames']
 
 # %% ../nbs/21_checks.ipynb #21a00004
 #| code-fold: true
@@ -114,7 +114,7 @@ def check_item(
 
 # %% ../nbs/21_checks.ipynb #062a7a3a
 #| code-fold: true
-#| code-summary: "开练之前、每一批查的check_training、check_targets、check_loss"
+#| code-summary: "开练之前、每一批查的check_training、check_targets、check_loss、check_seen"
 def _check_range(model, loader):
     "数据按一个灰度范围归一化，网络记住的是另一个，差出一成"
     data = getattr(loader, "dataset", None)
@@ -252,6 +252,20 @@ def check_loss(
     if not torch.isfinite(loss):
         raise fault(FloatingPointError, f"损失成了{loss.item()}", "常见原因："
                     "学习率太大（试试除以10）、图像里有NaN、权重图里有无穷大", "nan")
+
+def check_seen(
+    model: nn.Module,  # 网络
+    seen: list[tuple],  # 一轮里每批图像的最小值、最大值
+) -> None:
+    "图像没有变到[-1, 1]，`predict_image`给网络的却是：说一次"
+    if not seen or getattr(model, "value_range", (-1, 1))[0] < 0:  # 不是UNet，或改过来了
+        return
+    low, high = min(a for a, _ in seen).item(), max(b for _, b in seen).item()
+    if (max(-low, high) > 2.2 or 0 <= low < high) and not hasattr(model, "range_told"):
+        model.range_told = True
+        print(f"注意：训练的图像是{low:.1f}到{high:.1f}，predict_image给网络的变到-1到1，"
+              "预测会不对。数据集里改用normalize（见常见问题“练得好好的，预测却不对”）")
+
 
 # %% ../nbs/21_checks.ipynb #21a00011
 def check_weighted(

@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
-from .checks import check_loss, check_targets, check_training
+from .checks import check_loss, check_seen, check_targets, check_training
 from .files import moved
 from .model import foreground_logit
 
@@ -64,13 +64,15 @@ def train_one_epoch(
     "训练一轮；损失不是有限数时报`FloatingPointError`"
     model.train()
     optimizer.zero_grad()  # 从前留下的不算
-    losses = []
+    losses, seen = [], []
     for images, *targets in dataloader:
         _, loss = _loss(model, criterion, images, targets)
         accelerator.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
+        seen.append(images.aminmax())
+    check_seen(model, seen)
     return sum(losses) / len(losses)
 
 # %% ../nbs/02_train.ipynb #16d5d261

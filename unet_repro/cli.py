@@ -691,15 +691,17 @@ def _check_kinds(names, given, frames):
 
 def _check_masks(frames):
     "各帧的掩码；每一帧都读得出来，掩码与图像一样大，样子可疑的说一声：写结果之前就看"
-    masks, some = [], []
-    for i, frame in enumerate(frames):
+    masks = []
+    for frame in frames:
         image, mask = frame.read()
         check_size(frame, image, mask)
         masks.append(mask)
-        if i % -(-len(frames) // 8) == 0:  # 至多细看八帧
-            some.append((image, mask))
-    if not class_count(frames):
-        for finding in filter(None, suspect_masks(_groups(frames), *map(list, zip(*some)))):
+    drawn = [i for i, mask in enumerate(masks) if (mask > 0).any()]
+    some = drawn[::-(-len(drawn) // 8) or 1]  # 至多细看八帧，空的不看
+    if some and not class_count(frames):
+        images = [frames[i].read()[0] for i in some]
+        found = suspect_masks(_groups(frames), images, [masks[i] for i in some])
+        for finding in filter(None, found):
             print(f"注意：{finding}")
     return masks
 

@@ -485,7 +485,7 @@ def train_run(
     lr: float | None = None,  # Adam的学习率；`None`是1e-3
     decay: bool = False,  # 学习率是否按余弦逐轮降到接近0
     out: Path | None = None,  # 历史、模型和状态写进哪个文件夹（见“存盘”）；`None`不存盘
-    resume: bool = False,  # `out`里有被打断的训练就接着练，其余参数要与那次相同
+    resume: bool = False,  # `out`里有被打断的就接着练；轮数可以更多，其余与那次相同
     precision: str = "fp32",  # `"fp32"`、`"bf16"`或`"fp16"`（混合精度）
     accumulate: int = 1,  # 几步的梯度合起来走一步，内存不够放大批量时用
     loggers=None,  # accelerate认得的记录器，如`"tensorboard"`；`None`只写`history.csv`

@@ -17,6 +17,7 @@ from numbers import Integral, Real
 from operator import length_hint
 import numpy as np
 import torch
+from accelerate import PartialState
 from PIL import Image
 from scipy import ndimage
 from torch import nn
@@ -115,19 +116,25 @@ def check_item(
 # %% ../nbs/21_checks.ipynb #062a7a3a
 #| code-fold: true
 #| code-summary: "开练之前、每一批查的check_training、check_targets、check_loss、check_seen"
-def _check_range(model, loader):
-    "数据按一个灰度范围归一化，网络记住的是另一个，差出一成"
-    data = getattr(loader, "dataset", None)
-    while isinstance(data, Subset):
-        data = data.dataset
-    used, told = (getattr(owner, "value_range", None) for owner in (data, model))
-    if used is None or told is None:
-        return
-    if np.abs(np.subtract(used, told)).max() > 0.1 * (used[1] - used[0]):
-        (a, b), (c, d) = used, told
-        raise fault(ValueError, f"数据集的灰度按{a:g}到{b:g}归一化，网络记住的是{c:g}到{d:g}，"
-                    "练好了，预测却对不上", "UNet(…, value_range=dataset.value_range)；"
-                    "测试另开一个数据集的，传训练的那个value_range", "range")
+def _check_range(model, *loaders):
+    "数据按一个灰度范围归一化，网络记住的是另一个，差出一成；训练集说不出的，练的时候看"
+    told = getattr(model, "value_range", None)
+    known = []
+    for loader in loaders:
+        data = getattr(loader, "dataset", None)
+        while not hasattr(data, "value_range") and hasattr(data, "dataset"):
+            data = data.dataset
+        used = getattr(data, "value_range", None)
+        known.append(used)
+        if used is None or told is None:
+            continue
+        if np.abs(np.subtract(used, told)).max() > 0.1 * (used[1] - used[0]):
+            (a, b), (c, d) = used, told
+            raise fault(ValueError, f"数据集的灰度按{a:g}到{b:g}归一化，网络记住的是{c:g}到{d:g}，"
+                        "练好了，预测却对不上", "UNet(…, value_range=dataset.value_range)；"
+                        "测试另开一个数据集的，传训练的那个value_range", "range")
+    if hasattr(model, "in_channels") and isinstance(told, tuple) and told[0] != -told[1]:
+        model.range_seen = [] if known[0] is None else None
 
 def check_training(
     model,  # 网络
@@ -156,8 +163,7 @@ def check_training(
     if lr is not None and rates:
         raise fault(ValueError, f"lr={lr}，给的优化器却是{rates[0]}",
                     "去掉lr，学习率写在优化器里；配方的写成paper_recipe(文件夹, lr=…)")
-    for loader in loaders:
-        _check_range(model, loader)
+    _check_range(model, *loaders)
     steered = {id(p) for group in groups for p in group["params"]}
     if not steered & set(map(id, model.parameters())):
         raise fault(ValueError, "优化器管的不是这个网络的参数，练了也不动",
@@ -254,16 +260,21 @@ def check_loss(
                     "学习率太大（试试除以10）、图像里有NaN、权重图里有无穷大", "nan")
 
 def check_seen(
-    model: nn.Module,  # 网络
-    seen: list[tuple],  # 一轮里每批图像的最小值、最大值
+    model: nn.Module,  # 网络；看不看、看到了什么，记在`range_seen`里
+    images: torch.Tensor,  # 一批，网络的输入
 ) -> None:
-    "图像没有变到[-1, 1]，`predict_image`给网络的却是：说一次"
-    if not seen or getattr(model, "value_range", (-1, 1))[0] < 0:  # 不是UNet，或改过来了
+    "数据集说不出灰度范围的：记下训练的图像从几到几，头一次打分时，没有变到[-1, 1]就说"
+    model = getattr(model, "module", model)  # 几个进程的，里面才是
+    seen = getattr(model, "range_seen", None)
+    if seen is None:
         return
-    low, high = min(a for a, _ in seen).item(), max(b for _, b in seen).item()
-    if (max(-low, high) > 2.2 or 0 <= low < high) and not hasattr(model, "range_told"):
-        model.range_told = True
-        print(f"注意：训练的图像是{low:.1f}到{high:.1f}，predict_image给网络的变到-1到1，"
+    if model.training:
+        seen += images.aminmax()
+        return
+    model.range_seen = None
+    low, high = (float(end(seen)) for end in (min, max)) if seen else (-1, 1)
+    if (max(-low, high) > 2.2 or 0 <= low < high) and PartialState().is_main_process:
+        print(f"注意：训练的图像是{low:.3g}到{high:.3g}，predict_image给网络的变到-1到1，"
               "预测会不对。数据集里改用normalize（见常见问题“练得好好的，预测却不对”）")
 
 

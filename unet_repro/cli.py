@@ -697,11 +697,10 @@ def _check_masks(frames):
         check_size(frame, image, mask)
         masks.append(mask)
     drawn = [i for i, mask in enumerate(masks) if (mask > 0).any()]
-    some = drawn[::-(-len(drawn) // 8) or 1]  # 至多细看八帧，空的不看
+    some = drawn[::-(-len(drawn) // 8) or 1]  # suspect_masks只看这几帧的图像
     if some and not class_count(frames):
-        images = [frames[i].read()[0] for i in some]
-        found = suspect_masks(_groups(frames), images, [masks[i] for i in some])
-        for finding in filter(None, found):
+        images = {i: frames[i].read()[0] for i in some}
+        for finding in filter(None, suspect_masks(_groups(frames), images, masks)):
             print(f"注意：{finding}")
     return masks
 

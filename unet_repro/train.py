@@ -51,6 +51,7 @@ def _loss(model, criterion, images, targets):
     check_targets(criterion, images, outputs, *targets)
     loss = criterion(outputs, *targets)
     check_loss(loss, model)
+    check_seen(model, images)
     return outputs, loss
 
 # %% ../nbs/02_train.ipynb #02aa0009
@@ -64,15 +65,13 @@ def train_one_epoch(
     "训练一轮；损失不是有限数时报`FloatingPointError`"
     model.train()
     optimizer.zero_grad()  # 从前留下的不算
-    losses, seen = [], []
+    losses = []
     for images, *targets in dataloader:
         _, loss = _loss(model, criterion, images, targets)
         accelerator.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-        seen.append(images.aminmax())
-    check_seen(model, seen)
     return sum(losses) / len(losses)
 
 # %% ../nbs/02_train.ipynb #16d5d261

@@ -19,7 +19,7 @@ AROUND = 60  # 图上细胞的四周留几个像素
 
 
 def lost(found, truth, border):
-    """每个真细胞：编号、Jaccard，四种错的像素各占并集的几成：结果连着别的细胞、画到背景上，
+    """每个真细胞：编号、面积、Jaccard，四种错的像素各占并集的几成：结果连着别的细胞、画到背景上，
     细胞断给别的结果、没有画到。没有配上的，按盖得最多的结果算，视野外的也看"""
     rows = []
     for i, j, jaccard in zip(*match_objects(keep_inside(found, border),
@@ -34,7 +34,7 @@ def lost(found, truth, border):
             merged=block & ~cell & (truth > 0), extra=block & (truth == 0),
             split=cell & ~block & (found > 0), missed=cell & (found == 0))
         union = np.count_nonzero(cell | block)
-        rows.append(dict(id=int(i), jaccard=float(jaccard),
+        rows.append(dict(id=int(i), area=int(cell.sum()), jaccard=float(jaccard),
                          **{kind: float(at.sum() / union) for kind, at in wrong.items()}))
     return rows
 

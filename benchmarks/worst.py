@@ -6,7 +6,7 @@ nbs/results/worst.json，图写在权重旁边，worst1.png等（真实的图像
 import sys
 
 import numpy as np
-from common import load, real_data, save
+from common import load, save
 from reproduce import (
     DATA, WORK, all_runs, choose_cutting, choose_threshold, frame_id, predict_all, prepare,
     true_labels)
@@ -75,7 +75,6 @@ def look(name):
 def main():
     "逐个看，添进结果"
     for name in sys.argv[1:]:
-        real_data(all_runs()[name]["data"])
         row = look(name)
         scores = [cell["jaccard"] for cell in row["cells"]]
         print(f"{name}：SEG {np.mean(scores):.3f}，最差的", *row["cells"][:3], sep="\n", flush=True)

@@ -116,25 +116,22 @@ def check_item(
 # %% ../nbs/21_checks.ipynb #062a7a3a
 #| code-fold: true
 #| code-summary: "开练之前、每一批查的check_training、check_targets、check_loss、check_seen"
-def _check_range(model, *loaders):
-    "数据按一个灰度范围归一化，网络记住的是另一个，差出一成；训练集说不出的，练的时候看"
-    told = getattr(model, "value_range", None)
-    known = []
-    for loader in loaders:
-        data = getattr(loader, "dataset", None)
-        while not hasattr(data, "value_range") and hasattr(data, "dataset"):
-            data = data.dataset
-        used = getattr(data, "value_range", None)
-        known.append(used)
-        if used is None or told is None:
-            continue
-        if np.abs(np.subtract(used, told)).max() > 0.1 * (used[1] - used[0]):
-            (a, b), (c, d) = used, told
-            raise fault(ValueError, f"数据集的灰度按{a:g}到{b:g}归一化，网络记住的是{c:g}到{d:g}，"
-                        "练好了，预测却对不上", "UNet(…, value_range=dataset.value_range)；"
-                        "测试另开一个数据集的，传训练的那个value_range", "range")
-    if hasattr(model, "in_channels") and isinstance(told, tuple) and told[0] != -told[1]:
-        model.range_seen = [] if known[0] is None else None
+def _told_range(loader):
+    "数据集的灰度范围，包了几层都看；说不出的是`None`"
+    data = getattr(loader, "dataset", None)
+    while not hasattr(data, "value_range") and hasattr(data, "dataset"):
+        data = data.dataset
+    return getattr(data, "value_range", None)
+
+def _check_range(used, told):
+    "数据按一个灰度范围归一化，网络记住的是另一个，差出一成"
+    if used is None or told is None:
+        return
+    if np.abs(np.subtract(used, told)).max() > 0.1 * (used[1] - used[0]):
+        (a, b), (c, d) = used, told
+        raise fault(ValueError, f"数据集的灰度按{a:g}到{b:g}归一化，网络记住的是{c:g}到{d:g}，"
+                    "练好了，预测却对不上", "UNet(…, value_range=dataset.value_range)；"
+                    "测试另开一个数据集的，传训练的那个value_range", "range")
 
 def check_training(
     model,  # 网络
@@ -163,7 +160,11 @@ def check_training(
     if lr is not None and rates:
         raise fault(ValueError, f"lr={lr}，给的优化器却是{rates[0]}",
                     "去掉lr，学习率写在优化器里；配方的写成paper_recipe(文件夹, lr=…)")
-    _check_range(model, *loaders)
+    told, known = getattr(model, "value_range", None), [*map(_told_range, loaders)]
+    for used in known:
+        _check_range(used, told)
+    if hasattr(model, "in_channels") and isinstance(told, tuple):  # 左右对称的，预测只除以它
+        model.range_seen = [] if known[0] is None and told[0] != -told[1] else None
     steered = {id(p) for group in groups for p in group["params"]}
     if not steered & set(map(id, model.parameters())):
         raise fault(ValueError, "优化器管的不是这个网络的参数，练了也不动",

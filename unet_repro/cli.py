@@ -24,7 +24,7 @@ from .classes import class_iou, class_map, confusion_matrix, evaluate_classes
 from .classes import visualize_classes
 from .command import _check_value, as_command, one_sentence, plain_errors
 from .data import _numbered, find_data, read_image
-from .doctor import _alike, check_dataset, diagnose, suspect_masks
+from .doctor import _alike, check_dataset, diagnose, sampled, suspect_masks
 from .engine import _sha256, is_taken, train_run, training_lock
 from .evaluate import field_of_interest, fit_cutting
 from .evaluate import score_folder, score_frames, scores_text
@@ -696,10 +696,8 @@ def _check_masks(frames):
         image, mask = frame.read()
         check_size(frame, image, mask)
         masks.append(mask)
-    drawn = [i for i, mask in enumerate(masks) if (mask > 0).any()]
-    some = drawn[::-(-len(drawn) // 8) or 1]  # suspect_masks只看这几帧的图像
-    if some and not class_count(frames):
-        images = {i: frames[i].read()[0] for i in some}
+    if not class_count(frames):
+        images = {i: frames[i].read()[0] for i in sampled(masks)}  # suspect_masks只看这几帧的
         for finding in filter(None, suspect_masks(_groups(frames), images, masks)):
             print(f"注意：{finding}")
     return masks

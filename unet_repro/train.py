@@ -87,7 +87,7 @@ def evaluate(
     losses, counts = [], torch.zeros(3, dtype=torch.float64)
     for images, *targets in dataloader:
         outputs, loss = _loss(model, criterion, images, targets)
-        losses.append(loss.item())
+        losses += [loss.item()] * len(images)  # 末批可能小
         known = targets[0] != getattr(criterion, "ignore_index", torch.nan)
         counts += count_pixels(outputs, *[*targets, known][:2])
     iou, dice = iou_and_dice(counts)

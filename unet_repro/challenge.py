@@ -24,7 +24,7 @@ from .files import fault, read_image, read_mask, reason
 def match_cells(
     before: np.ndarray,  # 前一帧的标签图，整数，0是背景
     after: np.ndarray,  # 后一帧的标签图，同样大小
-) -> tuple[dict, dict]:  # `{后一帧的编号: 前一帧的编号}`：同一个细胞；分裂出来的，与母细胞
+) -> tuple[dict, dict]:  # 都是`{新: 旧}`：同一个细胞的，和女儿与母细胞的
     "两帧之间谁变成了谁：重合的总和最大的一对一，再找分裂"
     old, new, shared = overlap_table(after, before)
     (old, i), (new, j) = (np.unique(ids, return_inverse=True) for ids in (old, new))
@@ -52,8 +52,10 @@ class Linker:
 
     def _check(self, labels):
         "要整数的标签图，与上一帧一样大"
-        if labels.ndim != 2 or labels.dtype.kind not in "biu" or labels.min(initial=0) < 0:
-            raise fault(ValueError, f"第{self.time + 1}帧是{labels.dtype}、形状{labels.shape}",
+        lowest = labels.min(initial=0) if labels.dtype.kind in "biu" else 0
+        if labels.ndim != 2 or labels.dtype.kind not in "biu" or lowest < 0:
+            found = f"有{lowest}" if lowest < 0 else f"是{labels.dtype}、形状{labels.shape}"
+            raise fault(ValueError, f"第{self.time + 1}帧{found}",
                         "要(H, W)的标签图：整数，0是背景，1、2、3……是细胞；"
                         "概率图先过label_instances")
         if self.last is not None and labels.shape != self.last.shape:

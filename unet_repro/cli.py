@@ -403,19 +403,19 @@ def _introduce(folders, frames, indices, parts):
         return
     if parts["model"].about.get("kind") == "border":
         _warn_thin([dataset.masks[i] for i in train])
-    for side, name, loss in ((train, "训练", "学不到它；换一种划分"),
+    for side, name, loss in ((train, "训练", None),  # prepare说过
                              (test, "测试", "不知道它学得怎样；换一种划分")):
         _check_present([dataset.masks[i] for i in side], class_count(frames), name, loss)
 
-def _check_present(masks, count, side, loss):
-    "类别的掩码里一类也没有画，报`ValueError`；没有哪几类，说一声"
+def _check_present(masks, count, side, loss=None):
+    "类别的掩码里一类也没有画，报`ValueError`；没有哪几类，有loss就说一声"
     seen = set().union(*(np.unique(mask).tolist() for mask in masks))
     if not any(0 < value < count for value in seen):
         ignored = "；255读作不算" if -1 in seen else ""
         raise fault(ValueError, f"{side}的{len(masks)}张掩码里，没有背景以外的类{ignored}",
                     "每一边都要有；写法与练的掩码不同，改成一样的，或写明--classes", "classes")
     absent = sorted(set(range(count)) - seen)
-    if absent:
+    if absent and loss:
         print(f"注意：{side}的帧里没有第{'、'.join(map(str, absent))}类，{loss}")
 
 def _warn_thin(masks):

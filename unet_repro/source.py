@@ -58,7 +58,7 @@ def _check_first(names):
     "背景不在第一个：报`ValueError`"
     late = [name for name in names[1:] if _is_background(name)]
     if late and not _is_background(names[0]):
-        raise fault(ValueError, f"类名里{late[0]}是背景，却不在第一个",
+        raise fault(ValueError, f"类名里的{late[0]}不在第一个",
                     "第一个是背景：值是0的那一类", "classes")
 
 def _told_names(file, count):

@@ -236,8 +236,9 @@ def all_runs():
         add(seed, 16, "ours", U373.protocols[way], change, BUDGET[16])
     for protocol, seed in product(EM.protocols, (0, 1)):
         add(seed, 16, "ours", protocol, "long", OURS_LONG_BUDGET, EM)
-    for data, way in product((U373, HELA), (0, 1)):
-        add(0, 16, "ours", data.protocols[way], "long", OURS_LONG_BUDGET, data)
+    for seed, data, way in product((0, 1), (U373, HELA), (0, 1)):
+        add(seed, 16, "ours", data.protocols[way], "long", OURS_LONG_BUDGET, data)
+    add(0, 16, "ours", "blocks", "long", OURS_LONG_BUDGET)
     for seed, change in product((0, 1), LEFT_OUT):  # 02→01默认的切法低：是哪一样
         add(seed, 16, "ours", "02to01", change)
     for change, fold in product((*LEFT_OUT, "grey", "gamma"), FOLDS):  # 只看训练的录像，选得一样吗

@@ -133,15 +133,17 @@ def normalize(
     x = torch.from_numpy(np.atleast_3d(image).astype(np.float32)).permute(2, 0, 1)
     return ((x - low) / (high - low or 1e-6) * 2 - 1).clamp(-1, 1)
 
-def _value_range(images):
-    "灰度的0.1%和99.9%分位数；像素多于2**24个时，每隔几个取一个"
+def _value_range(images, masks=()):
+    "灰度的0.1%和99.9%分位数，放宽到装得下八成的细胞；像素多于2**24个时，每隔几个取一个"
     step = -(-sum(image.size for image in images) // 2**24)
     step += step % 3 == 0  # RGB不总取一个通道
     sample = np.concatenate([image.ravel()[::step] for image in images])
-    low, high = np.percentile(sample, [0.1, 99.9]).tolist()
+    low, high = np.percentile(sample, [0.1, 99.9])
     if low == high:  # 几乎处处一个灰度
-        return float(sample.min()), float(sample.max())
-    return low, high
+        low, high = sample.min(), sample.max()
+    cells = [image[mask > 0].ravel()[::step] for image, mask in zip(images, masks)]
+    dim, bright = np.percentile(np.concatenate([*cells, [low, high]]), [10, 90])
+    return float(min(low, dim)), float(max(high, bright))
 
 # %% ../nbs/00_data.ipynb #04ed7d13
 class SegmentationDataset(Dataset):
@@ -152,15 +154,17 @@ class SegmentationDataset(Dataset):
         value_range: tuple | None = None,  # 变到-1和1的两个灰度；`None`用分位数
     ):
         self.transform = transform or Tile()
-        self.frames = list(data) if isinstance(data, (list, tuple)) else find_frames(data)
+        self.frames = find_frames(data) if isinstance(data, (str, Path)) else list(data)
         pairs = read_frames(self.frames)
         self.images = [image for image, _ in pairs]
         self.masks = [mask for _, mask in pairs]
         check_frames(self.frames, self.images, self.masks)
         self.channels = np.atleast_3d(self.images[0]).shape[2]
-        self.value_range = _value_range(self.images) if value_range is None else value_range
-        if value_range is not None:
+        if value_range is None:
+            value_range = _value_range(self.images, self.masks)
+        else:
             check_grey(self.images, value_range)
+        self.value_range = value_range
         sizes = [min(m.shape) for m in self.masks]
         check_item(self, sizes.index(min(sizes)))  # 最小的一帧先过一遍变换：太小就在门口报错
 

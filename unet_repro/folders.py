@@ -580,10 +580,6 @@ def split_frames(
 # %% ../nbs/17_folders.ipynb #e518f634
 #| code-fold: true
 #| code-summary: "查两边有没有同一张图像"
-def _digest(data):
-    "字节的指纹"
-    return hashlib.sha256(data).digest()
-
 def _picture(frame):
     "一张图像的像素的指纹；空白的、读不了的各不相同"
     try:
@@ -591,22 +587,17 @@ def _picture(frame):
     except (OSError, ValueError):
         return object()
     flat = image.min() == image.max()
-    return object() if flat else (image.shape, _digest(image.tobytes()))
+    return object() if flat else (image.shape, hashlib.sha256(image.tobytes()).digest())
 
 def identical(
     frames: list[Frame],  # 一边的帧
     others: list[Frame],  # 另一边的帧
 ) -> list[tuple]:  # 每对是`(Frame, 另一边的Frame)`
-    "两边都有的图像：文件一字节也不差；存成的格式不止一种的，像素都相同也算"
-    files = {frame.image for frame in (*frames, *others)}
-    mixed = len({file.suffix.lower() for file in files}) > 1
-    digests = {} if mixed else {file: _digest(file.read_bytes()) for file in files}
-
-    def key(frame):
-        return _picture(frame) if mixed else (digests[frame.image], frame.page)
-
-    known = {key(frame): frame for frame in frames}
-    pairs = [(known.get(key(other)), other) for other in others]
+    "两边都有的图像：同一个文件，或像素都相同，不论存成什么格式、怎样压缩；空白的不比像素"
+    once = {(frame.image, frame.page): frame for frame in (*frames, *others)}
+    prints = {place: _picture(frame) for place, frame in once.items()}
+    known = {prints[frame.image, frame.page]: frame for frame in frames}
+    pairs = [(known.get(prints[other.image, other.page]), other) for other in others]
     return [(frame, other) for frame, other in pairs if frame and frame is not other]
 
 def _side(frames):
@@ -638,10 +629,12 @@ def check_split(
                      "若是录像或切片，分数会虚高，改用整组的划分")
     every = [*train, *test]
     patterns = {re.sub(r"\d+", "#", frame.image.stem) for frame in every}
-    apart = len({frame.group for frame in every}) == len(every) > 4
+    groups = {frame.group for frame in every}
+    apart = 1 < len(groups) and 4 < len(every) <= 4 * len(groups)
     if apart and len(patterns) == 1 and re.search(r"#[^#]+$", min(patterns)):
-        lines.append(f"{len(every)}帧各成一组，因为名字末尾没有编号，如{train[0].image.name}："
-                     "若是一段录像，相邻的帧会分到两边，分数虚高；改名，让帧的编号在末尾")
+        lines.append(f"{len(every)}帧分成{len(groups)}组，名字末尾没有编号，"
+                     f"如{train[0].image.name}：若是一段录像，相邻的帧会分到两边，分数虚高；"
+                     "改名，让帧的编号在末尾")
     same = identical(train, test)
     if same:
         one, other = (at_page(frame.image, frame.page) for frame in same[0])

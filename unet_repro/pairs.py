@@ -129,6 +129,8 @@ def pair_files(
     pictures, labels = image_files(images), image_files(masks)
     if images.resolve() == masks.resolve():
         labels = [file for file in labels if is_mask(file)]
+    elif masks.resolve() in images.resolve().parents:  # 图像在掩码的里面
+        labels = [file for file in labels if images.resolve() not in file.resolve().parents]
     inside = set(labels)  # 掩码的文件夹也许就在图像的里面
     pictures = [file for file in pictures if file not in inside]
     found, bare, pairs, lost = {}, {}, {}, []
@@ -155,16 +157,33 @@ def pair_files(
             raise fault(ValueError, f"{mask}与{pairs[image][1].name}都配得上{image.name}",
                         "一张图像只留一张掩码", "own")
         name = whole if whole in found else name
-        pairs[image] = image, mask, *_place(name, len(pairs))
+        pairs[image] = image, mask, name
     if lost or not pairs:
         raise _lost(images, masks, pictures, lost)
-    return sorted(pairs.values(), key=lambda pair: (pair[2], pair[3]))
+    tail = _tail([name for *_, name in pairs.values()])
+    rows = [(image, mask, *_place(name, n, tail))
+            for n, (image, mask, name) in enumerate(pairs.values())]
+    return sorted(rows, key=lambda row: (row[2], row[3]))
 
-def _place(name, number):
-    "组和编号：组是子文件夹，或名字去掉末尾的数字；`t04_ch00`的通道不算，`t (4)`就是`t4`"
+def _bare(name):
+    "名字里不是编号的去掉：`t04_ch00`的通道，`t (4)`的括号；`(子文件夹, 名字)`"
     folder, _, stem = name.rpartition("/")
     stem = re.sub(r"(?<=[^\d\s]) ?[(（](\d+)[)）]$", r"\1", stem)
-    stem = re.sub(r"(?i)(\d)_ch\d+$|(\b[tz]\d+|_[tz]\d+)_c\d+$", r"\1\2", stem)
+    return folder, re.sub(r"(?i)(\d)_ch\d+$|(\b[tz]\d+|_[tz]\d+)_c\d+$", r"\1\2", stem)
+
+def _tail(names):
+    "个个名字都有的结尾，如`_z000`；去掉以后不是都以数字结尾的，没有"
+    stems = [_bare(name)[1] for name in names]
+    tail = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]
+    if any(stem.removesuffix(tail)[-1:].isdecimal() for stem in stems):
+        tail = tail.lstrip("0123456789")  # 不从一个数的中间断开
+    ends = {stem.removesuffix(tail)[-1:].isdecimal() for stem in stems}
+    return tail if len(stems) > 1 and ends == {True} else ""
+
+def _place(name, number, tail):
+    "组和编号：组是子文件夹，或名字去掉末尾的数字；`tail`不算"
+    folder, stem = _bare(name)
+    stem = stem.removesuffix(tail)
     digits = re.search(r"\d+$", stem)
     group = folder or stem[:digits.start() if digits else None].rstrip("-_. ") or "all"
     return group, int(digits[0]) if digits else number

@@ -512,6 +512,8 @@ def check_labels(
 ) -> tuple[np.ndarray, np.ndarray]:  # 两个数组
     "两张标签图都要是不小于0的整数，大小相同；不然报`ValueError`"
     pred, truth = np.asarray(pred), np.asarray(truth)
+    pred, truth = (labels.astype(labels.dtype.newbyteorder("="), copy=False)  # 大端的变过来
+                   for labels in (pred, truth))
     for name, labels in (("真相", truth), ("结果", pred)):
         if labels.dtype.kind not in "biu":
             raise fault(ValueError, f"{name}是{labels.dtype}，要整数的标签图：0是背景，"

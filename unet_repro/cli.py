@@ -35,7 +35,7 @@ from .folders import BORDER_NAMES, Reading, check_split, class_count
 from .folders import find_own, identical, split_frames
 from .hub import _local, _read_about
 from .labels import _is_background, import_labels
-from .large import _check_class, _check_spacing, _results, _roifile, _say
+from .large import _check_class, _check_spacing, _results, _roifile, _say, say_rest
 from .large import _write_planes, _write_table, label_cells, predict_file
 from .membrane import labels_rand_error
 from .memory import checkpoint_activations, keep_memory
@@ -384,6 +384,10 @@ def _prepare(arguments, frames, indices):
     parts["model"].about = about | fit_cutting(masks) | _remember(arguments, frames)
     return parts
 
+def _is_blank(parts):
+    "测试的窗口里一个细胞也没有：空对空，IoU是1，不作数"
+    return not any((item[1] > 0).any() for item in parts["test_dataloader"].dataset)
+
 def _introduce(folders, frames, indices, parts):
     "开练之前说一声：哪些帧、掩码读成了什么、网络多大；掩码肯定不对的报`ValueError`"
     dataset = parts["test_dataloader"].dataset.dataset
@@ -393,13 +397,13 @@ def _introduce(folders, frames, indices, parts):
     say_reading(frames, dataset.masks, folders)
     weights = sum(weight.numel() for weight in parts["model"].parameters())
     print(f"网络{weights:,}个参数")
+    if _is_blank(parts):
+        print("注意：测试的窗口在画面正中，里面没有细胞：逐轮的IoU、挑出的best都不作数。"
+              "用last，练完用unet_evaluate看整幅的")
     if not class_count(frames):
         notes = [_warn_masks(dataset, *side) for side in zip(indices, ("训练", "测试"))]
         for note in _alike(filter(None, notes)):
             print(f"注意：{note}")
-        if not any((item[1] > 0).any() for item in parts["test_dataloader"].dataset):
-            print("注意：测试的窗口在画面正中，里面没有细胞：逐轮的IoU、挑出的best都不作数。"
-                  "用last，练完用unet_evaluate看整幅的")
         return
     if parts["model"].about.get("kind") == "border":
         _warn_thin([dataset.masks[i] for i in train])
@@ -497,6 +501,9 @@ def _write_run(arguments, parts, history, folder):
         metrics |= dict(classes=names, mean_iou=last["mean_iou"])
         each = "，".join(f"{name} {last[f'iou_{k}']:.3f}" for k, name in enumerate(names))
         scores = f"平均IoU {last['mean_iou']:.3f}（{each}）"
+    if _is_blank(parts):
+        scores = "窗口里没有细胞，没有分数"
+        metrics |= dict.fromkeys(metrics.keys() & {"iou", "dice", "mean_iou"})
     _write_json(metrics, out / "metrics.json")
     _write_card(model, out / "last")
     print(f"测试的{len(test)}帧：{scores}，共{metrics['seconds']:.0f}秒。"
@@ -663,6 +670,7 @@ def _predict_each(network, rows, res, cuts, keep):
         if keep:
             with replacing(res / f"{title}_probability.tif") as partial:
                 _write_planes([foreground(probability)], partial, np.float32)
+    say_rest(said)
 
 def _score_classes(found, truths, names, border):
     "多类的成绩：视野里每类的IoU、平均、混淆矩阵，印成表"
@@ -1052,6 +1060,7 @@ def unet_predict(
                     raise
                 failed.append(str(file))
                 tqdm.write(f"没做成{file}：{sentence}", file=sys.stderr)
+    say_rest(said)
     counts = gather_object([(skipped, redone)])
     failed = gather_object(failed)
     state.wait_for_everyone()
@@ -1111,6 +1120,7 @@ def _segment(network, images, border, cuts):
         probability = _predict_frame(network, file, None, said)
         labels = label_cells(network, probability, **cuts)
         yield keep_inside(labels, border) if border else labels
+    say_rest(said)
 
 def _score_film(res, truth, border):
     "有真相就打分，说一声；没有就是`None`"

@@ -52,7 +52,8 @@ class ModelFolder(PyTorchModelHubMixin):
                         f"造的时候写出名字，如{name}(in_channels=1, out_channels=1)")
         folder, about = Path(folder), _about_text(self.about)
         if "value_range" in (self._hub_mixin_config or ()):  # 造好以后可以改
-            self._hub_mixin_config["value_range"] = np.asarray(self.value_range).tolist()
+            low, high = _range(self.value_range)
+            self._hub_mixin_config["value_range"] = [low, high]
         config, left = folder / _FILES[0], "没有改动"
         there = config.exists()
         try:
@@ -146,6 +147,14 @@ def _local(folder, options):
         why = f"本地没有{folder}，Hugging Face Hub上也取不来（{type(e).__name__}）"
         raise fault(FileNotFoundError, why,
                     "检查名字和网络；本地的模型用训练写出的best或last文件夹") from e
+
+def _range(value):
+    "先小后大的两个数，变成Python的；不然报`ValueError`，存了也读不回来"
+    pair = np.asarray(value)
+    if pair.shape != (2,) or pair.dtype.kind not in "iuf" or not pair[0] < pair[1]:
+        raise fault(ValueError, f"value_range是{value!r}"[:200],
+                    "先小后大的两个数，分别变到-1和1")
+    return pair.tolist()
 
 def _differ(one, other):
     "两个文件不一样；都没有，算一样"

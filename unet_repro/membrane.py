@@ -53,8 +53,8 @@ def pixel_error(
 # %% ../nbs/24_membrane.ipynb #e06f0007
 def _overlaps(found, inside):
     "真相的内部里，每对块共有的、结果每块的、真相每块的像素数"
-    blocks, objects = found[inside].astype(int), ndimage.label(inside)[0][inside]
-    alone = blocks == 0
+    ids, objects = found[inside], ndimage.label(inside)[0][inside]
+    alone, blocks = ids == 0, np.unique(ids, return_inverse=True)[1]  # 编号再大也只数有的
     blocks[alone] = blocks.max(initial=0) + 1 + np.arange(alone.sum())
     return overlap_table(blocks, objects)[2], np.bincount(blocks), np.bincount(objects)
 

@@ -125,7 +125,7 @@ def _from_pil(image):
         raise fault(ValueError, f"图像有{pages}页", "image.seek(i)之后，预测np.asarray(image)")
     return np.asarray(image)
 
-def _to_array(image):
+def _to_array(image, channels=1):
     "各种来历的图像变成数组；不是一张二维的灰度或RGB图像就报`ValueError`"
     if isinstance(image, (str, Path)):
         raise fault(ValueError, f"{image}是路径，要的是图像", "先读进来：read_image(路径)")
@@ -133,14 +133,15 @@ def _to_array(image):
         image = _from_pil(image)
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu()
+        image = image.float() if image.dtype == torch.bfloat16 else image  # NumPy没有
         image = image.movedim(0, -1) if image.ndim == 3 else image
     image = np.asarray(image)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
-    if image.shape[2:] in ((2,), (4,)):
+    if image.shape[2:] in ((2,), (4,)) and image.shape[2] != channels:
         raise fault(ValueError, f"图像的形状是{image.shape}，像是带着透明度",
                     "去掉最后一个通道：image[..., :3]，灰度的image[..., 0]（张量的通道在最前）")
-    if 0 in image.shape or image.ndim != 2 and image.shape[2:] != (3,):
+    if 0 in image.shape or image.ndim != 2 and image.shape[2:] not in ((3,), (channels,)):
         raise fault(ValueError,
                     f"图像的形状是{image.shape}，要(H, W)或(H, W, 3)（张量要(C, H, W)）",
                     "三维的堆栈一层一层地预测：[predict_image(model, layer) for layer in stack]")
@@ -164,7 +165,7 @@ def _check_fit(model, image):
     if not hasattr(model, "in_channels"):
         raise fault(ValueError, f"模型是{type(model).__name__}，要UNet",
                     "存下的先读回来：UNet.from_pretrained(\"runs/train/best\")")
-    have, notes = 3 if image.ndim == 3 else 1, {}
+    have, notes = image.shape[2] if image.ndim == 3 else 1, {}
     if have != model.in_channels:
         if model.in_channels not in (1, 3):
             raise fault(ValueError, f"模型要{model.in_channels}个通道，图像有{have}个",
@@ -174,9 +175,11 @@ def _check_fit(model, image):
     low, high = model.value_range
     some = image[::len(image) // 256 + 1, ::image.shape[1] // 256 + 1]
     outside = ((some < low) | (some > high)).mean() > 0.5
-    normalized = image.dtype.kind == "f" and some.max() <= 1 < high - low
+    normalized = image.dtype.kind == "f" and (
+        some.max() <= 1 < high - low or some.max() <= 2 and high - low > 20)  # 照分位数，略超过1
     fewer = image.dtype == np.uint8 and high > 255  # 练的是16位的
-    more = high <= 255 and (some > 255).mean() > 0.01
+    top = 255 if high <= 255 else low + 2 * (high - low)
+    more = (some > top).mean() > 0.01
     if _is_flat(image):
         value = "、".join(f"{v:g}" for v in np.atleast_1d(some[0, 0]))
         notes["flat"] = f"图像处处是{value}，没有东西可分。看看文件是不是空的、存错了"
@@ -223,7 +226,7 @@ def predict_image(
 ) -> np.ndarray:  # float32，在[0, 1]里：`(H, W)`前景；多于两类时`(K, H, W)`各类
     "预测任意大小的一张图像的概率，与整张一次算完只差浮点的舍入；图像不对时报`ValueError`"
     _views(average)  # 不对的，预测之前就说
-    image = _to_array(image)
+    image = _to_array(image, getattr(model, "in_channels", 1))
     for note in _check_fit(model, image).values():
         print(f"注意：{note}")
     shape, classes = image.shape[:2], model.head.out_channels
@@ -444,6 +447,7 @@ def _check_map(probability):
     "概率图要是二维的，在[0, 1]里；张量变成数组"
     if isinstance(probability, torch.Tensor):
         probability = probability.detach().cpu().numpy()
+    probability = np.asarray(probability)
     if probability.ndim != 2:
         raise fault(ValueError, f"概率图的形状是{probability.shape}，要(H, W)",
                     "多类的概率先过foreground，或取出一类，如probability[1]")

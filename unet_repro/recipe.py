@@ -138,6 +138,8 @@ def border_weight_map(
         share = cell.sum() / known.sum()
         weight = np.where(cell, 0.5 / share, 0.5 / (1 - share))
     reach = int(np.ceil(sigma * np.sqrt(2 * np.log(max(w0, 1e-5) / 1e-5)))) + 1
+    if labels.max(initial=0) > 65535:  # 稀疏的大编号，如颜色拼的：从1重排
+        labels = np.where(cell, np.searchsorted(np.unique(labels[cell]), labels) + 1, 0)
     d1, d2 = _two_nearest(np.maximum(labels, 0).astype(np.int32), reach)
     border = w0 * np.exp(-(d1 + d2)**2 / (2 * sigma**2))
     return ((weight + ~cell * border) * known).astype(np.float32)

@@ -1060,11 +1060,14 @@ def unet_predict(
                     raise
                 failed.append(str(file))
                 tqdm.write(f"没做成{file}：{sentence}", file=sys.stderr)
-    say_rest(said)
-    counts = gather_object([(skipped, redone)])
+    counts, everywhere = gather_object([(skipped, redone)]), gather_object([said])
     failed = gather_object(failed)
     state.wait_for_everyone()
     if state.is_main_process:
+        whole = {}
+        for kind, names in (row for one in everywhere for row in one.items()):
+            whole.setdefault(kind, []).extend(names)
+        say_rest(whole)
         done = [file for file in files if str(file) not in failed]
         _finish(done, out, maker, cuts, *(sum(column) for column in zip(*counts)))
     state.destroy_process_group()

@@ -134,15 +134,16 @@ def normalize(
     return ((x - low) / (high - low or 1e-6) * 2 - 1).clamp(-1, 1)
 
 def _value_range(images, masks=()):
-    "灰度的0.1%和99.9%分位数，放宽到装得下八成的细胞；像素多于2**24个时，每隔几个取一个"
+    "灰度的0.1%和99.9%分位数，装得下八成的细胞；像素多于2**24个时，隔着取"
     step = -(-sum(image.size for image in images) // 2**24)
     step += step % 3 == 0  # RGB不总取一个通道
     sample = np.concatenate([image.ravel()[::step] for image in images])
     low, high = np.percentile(sample, [0.1, 99.9])
-    if low == high:  # 几乎处处一个灰度
+    if low == high:  # 几乎一个灰度
         low, high = sample.min(), sample.max()
-    cells = [image[mask > 0].ravel()[::step] for image, mask in zip(images, masks)]
-    dim, bright = np.percentile(np.concatenate([*cells, [low, high]]), [10, 90])
+    cells = [image[mask > 0].ravel()[::step].copy() for image, mask in zip(images, masks)]
+    cells = np.concatenate([sample[:0], *cells])
+    dim, bright = np.percentile(cells, [10, 90]) if cells.size else (low, high)
     return float(min(low, dim)), float(max(high, bright))
 
 # %% ../nbs/00_data.ipynb #04ed7d13

@@ -629,10 +629,9 @@ def check_split(
                      "若是录像或切片，分数会虚高，改用整组的划分")
     every = [*train, *test]
     patterns = {re.sub(r"\d+", "#", frame.image.stem) for frame in every}
-    groups = {frame.group for frame in every}
-    apart = 1 < len(groups) and 4 < len(every) <= 4 * len(groups)
+    apart = len({frame.group for frame in every}) == len(every) > 4
     if apart and len(patterns) == 1 and re.search(r"#[^#]+$", min(patterns)):
-        lines.append(f"{len(every)}帧分成{len(groups)}组，名字末尾没有编号，"
+        lines.append(f"{len(every)}帧各成一组，因为名字末尾没有编号，"
                      f"如{train[0].image.name}：若是一段录像，相邻的帧会分到两边，分数虚高；"
                      "改名，让帧的编号在末尾")
     same = identical(train, test)

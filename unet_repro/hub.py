@@ -55,11 +55,11 @@ class ModelFolder(PyTorchModelHubMixin):
             low, high = _range(self.value_range)
             self._hub_mixin_config["value_range"] = [low, high]
         config, left = folder / _FILES[0], "没有改动"
-        there = config.exists()
+        there = os.path.exists(config)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for left in folder.glob(".saving-*"):  # 上次存到一半被杀掉留下的
-                shutil.rmtree(left)
+            for stale in folder.glob(".saving-*"):  # 上次存到一半被杀掉留下的
+                shutil.rmtree(stale)
             with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as tmp:
                 new = Path(tmp)
                 if "model_card_kwargs" not in kwargs:
@@ -77,7 +77,7 @@ class ModelFolder(PyTorchModelHubMixin):
         except (OSError, SafetensorError) as e:
             if hasattr(e, "cure"):
                 raise
-            if there and not config.exists():
+            if there and not os.path.exists(config):
                 left = "换到一半，不能用了"
             raise fault(OSError, f"模型写不进{folder}（{reason(e)}）",
                         f"那里原有的模型{left}；腾出空间或换一个文件夹再来") from e
@@ -151,7 +151,8 @@ def _local(folder, options):
 def _range(value):
     "先小后大的两个数，变成Python的；不然报`ValueError`，存了也读不回来"
     pair = np.asarray(value)
-    if pair.shape != (2,) or pair.dtype.kind not in "iuf" or not pair[0] < pair[1]:
+    fits = pair.shape == (2,) and pair.dtype.kind in "iuf"
+    if not fits or not -np.inf < pair[0] < pair[1] < np.inf:
         raise fault(ValueError, f"value_range是{value!r}"[:200],
                     "先小后大的两个数，分别变到-1和1")
     return pair.tolist()
@@ -166,22 +167,29 @@ def _swap(new, folder):
     "变了的文件换到folder里，返回它们的名字；断在中间，读的时候缺少config.json，不会新旧各半"
     config, weights, about = *_FILES, _ABOUT
     changed = [name for name in (weights, about, config) if _differ(folder / name, new / name)]
+    gone = {name for name in changed if not (new / name).exists()}  # 新的没有，旧的删掉
     kept = new / "kept.json"
-    if len(changed) > 1 and (folder / config).exists():  # 只变一个的，换一次名就完
-        os.replace(folder / config, kept)
+
+    def put(name):
+        if name in gone:
+            (folder / name).unlink(missing_ok=True)
+        elif (new / name).exists():
+            os.replace(new / name, folder / name)
+
     try:
-        if weights in changed:
-            os.replace(new / weights, folder / weights)
+        if len(changed) > 1 and (folder / config).exists():  # 只变一个的，换一次名就完
+            os.replace(folder / config, kept)
+        for name in changed:
+            put(name)
     except BaseException:  # 换不上，如别的程序正开着它；按了Ctrl+C
-        if kept.exists():
+        first = changed[0]
+        place = folder if first in gone else new
+        if kept.exists() and (place / first).exists():  # 还没有换：放回去
             os.replace(kept, folder / config)
+        elif kept.exists():
+            for name in changed:
+                put(name)
         raise
-    if about in changed and not (new / about).exists():
-        (folder / about).unlink()
-    elif about in changed:
-        os.replace(new / about, folder / about)
-    if len(changed) > 1 or config in changed:
-        os.replace(new / config, folder / config)
     return changed
 
 def _about_text(about):

@@ -521,7 +521,8 @@ def say_rest(
     said: dict,  # `{种类: 说到的文件名}`
 ) -> None:
     "同一种话还说得上哪几个文件"
-    for first, *rest in said.values():
+    for names in said.values():
+        first, *rest = dict.fromkeys(names)  # 堆栈的各页是一个名字
         if rest:
             names = "、".join(rest[:3]) + "……" * (len(rest) > 3)
             print(f"像{first}那样的还有{len(rest)}张：{names}")

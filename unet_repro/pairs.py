@@ -172,20 +172,21 @@ def _bare(name):
     return folder, re.sub(r"(?i)(\d)_ch\d+$|(\b[tz]\d+|_[tz]\d+)_c\d+$", r"\1\2", stem)
 
 def _tail(names):
-    "个个名字都有的结尾，如`_z000`；去掉以后不是都以数字结尾的，没有"
+    "个个名字都有的层、通道，如`_z000`，不是编号；没有、名字太少，是空的"
     stems = [_bare(name)[1] for name in names]
     tail = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]
     if any(stem.removesuffix(tail)[-1:].isdecimal() for stem in stems):
         tail = tail.lstrip("0123456789")  # 不从一个数的中间断开
     ends = {stem.removesuffix(tail)[-1:].isdecimal() for stem in stems}
-    return tail if len(stems) > 1 and ends == {True} else ""
+    plane = re.fullmatch(r"(?i)[-_ ](?:z|c|w|ch|channel|slice|default[-_ ])\d+", tail)
+    return tail if plane and len(stems) > 4 and ends == {True} else ""
 
 def _place(name, number, tail):
     "组和编号：组是子文件夹，或名字去掉末尾的数字；`tail`不算"
     folder, stem = _bare(name)
     stem = stem.removesuffix(tail)
     digits = re.search(r"\d+$", stem)
-    group = folder or stem[:digits.start() if digits else None].rstrip("-_. ") or "all"
+    group = folder or stem[:digits.start() if digits else None].rstrip("-_. (（") or "all"
     return group, int(digits[0]) if digits else number
 
 # %% ../nbs/20_pairs.ipynb #d9d8d8a6

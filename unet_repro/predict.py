@@ -175,11 +175,11 @@ def _check_fit(model, image):
     low, high = model.value_range
     some = image[::len(image) // 256 + 1, ::image.shape[1] // 256 + 1]
     outside = ((some < low) | (some > high)).mean() > 0.5
+    top = np.abs(some).max()
     normalized = image.dtype.kind == "f" and (
-        some.max() <= 1 < high - low or some.max() <= 2 and high - low > 20)  # 照分位数，略超过1
+        top <= 1 < high - low or top <= 2 and high - low > 50)  # 照分位数的，略超过1
     fewer = image.dtype == np.uint8 and high > 255  # 练的是16位的
-    top = 255 if high <= 255 else low + 2 * (high - low)
-    more = (some > top).mean() > 0.01
+    more = (some > (255 if high <= 255 else low + 8 * (high - low))).mean() > 0.01
     if _is_flat(image):
         value = "、".join(f"{v:g}" for v in np.atleast_1d(some[0, 0]))
         notes["flat"] = f"图像处处是{value}，没有东西可分。看看文件是不是空的、存错了"

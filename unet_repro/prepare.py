@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms import v2
 from .checks import check_item
 from .classes import ClassCrossEntropy, check_classes, class_shares
-from .data import SegmentationDataset, split_by_sequence
+from .data import SegmentationDataset, _value_range, split_by_sequence
 from .files import fault
 from .folders import Reading, class_count, find_any
 from .model import UNet
@@ -101,9 +101,10 @@ def _for_classes(recipe, dataset, masks, start):
     if note:
         print(f"注意：{note}")
     share, loss = class_shares(masks, recipe.classes), recipe.loss
-    absent = "、".join(map(str, np.flatnonzero(share == 0)))
-    if absent and not note:
-        print(f"注意：训练的帧里没有第{absent}类，学不到它；换一种划分")
+    drawn = set().union(*(np.unique(mask).tolist() for mask in dataset.masks))
+    absent = [str(k) for k in np.flatnonzero(share == 0) if k in drawn]
+    if absent:
+        print(f"注意：训练的帧里没有第{'、'.join(absent)}类，学不到它；换一种划分")
     if loss in (nn.BCEWithLogitsLoss, WeightedCrossEntropy):
         rarity = 1 / (recipe.classes * np.maximum(share, 1e-6)) if recipe.balance else None
         loss = partial(ClassCrossEntropy, rarity)
@@ -202,6 +203,8 @@ def prepare(
     if indices is None:
         indices = [part.indices for part in split_by_sequence(dataset, test_seq)]
     _check_indices(indices, len(dataset))
+    told = [mask * (i in set(indices[0])) for i, mask in enumerate(dataset.masks)]
+    dataset.value_range = _value_range(dataset.images, told)  # 测试的掩码不看
     learner = copy(dataset)
     learner.transform, dataset.transform = make_transforms(recipe)
     train, test = Subset(learner, indices[0]), Subset(dataset, indices[1])

@@ -182,11 +182,12 @@ def _swap(new, folder):
         for name in changed:
             put(name)
     except BaseException:  # 换不上，如别的程序正开着它；按了Ctrl+C
+        if not kept.exists():
+            raise
         first = changed[0]
-        place = folder if first in gone else new
-        if kept.exists() and (place / first).exists():  # 还没有换：放回去
+        if ((folder if first in gone else new) / first).exists():  # 还没有换：放回去
             os.replace(kept, folder / config)
-        elif kept.exists():
+        else:  # 换了头一个：接着换完
             for name in changed:
                 put(name)
         raise

@@ -35,7 +35,7 @@ from .folders import BORDER_NAMES, Reading, check_split, class_count
 from .folders import find_own, identical, split_frames
 from .hub import _local, _read_about
 from .labels import _is_background, import_labels
-from .large import _check_class, _check_spacing, _results, _roifile, _say, say_rest
+from .large import _check_class, _check_spacing, _results, _roifile, _say, _say_rest
 from .large import _write_planes, _write_table, label_cells, predict_file
 from .membrane import labels_rand_error
 from .memory import checkpoint_activations, keep_memory
@@ -411,7 +411,7 @@ def _introduce(folders, frames, indices, parts):
                              (test, "测试", "不知道它学得怎样；换一种划分")):
         _check_present([dataset.masks[i] for i in side], class_count(frames), name, loss)
 
-def _check_present(masks, count, side, loss=None):
+def _check_present(masks, count, side, loss):
     "类别的掩码里一类也没有画，报`ValueError`；没有哪几类，有loss就说一声"
     seen = set().union(*(np.unique(mask).tolist() for mask in masks))
     if not any(0 < value < count for value in seen):
@@ -670,7 +670,7 @@ def _predict_each(network, rows, res, cuts, keep):
         if keep:
             with replacing(res / f"{title}_probability.tif") as partial:
                 _write_planes([foreground(probability)], partial, np.float32)
-    say_rest(said)
+    _say_rest(said)
 
 def _score_classes(found, truths, names, border):
     "多类的成绩：视野里每类的IoU、平均、混淆矩阵，印成表"
@@ -1067,7 +1067,7 @@ def unet_predict(
         whole = {}
         for kind, names in (row for one in everywhere for row in one.items()):
             whole.setdefault(kind, []).extend(names)
-        say_rest(whole)
+        _say_rest(whole)
         done = [file for file in files if str(file) not in failed]
         _finish(done, out, maker, cuts, *(sum(column) for column in zip(*counts)))
     state.destroy_process_group()
@@ -1123,7 +1123,7 @@ def _segment(network, images, border, cuts):
         probability = _predict_frame(network, file, None, said)
         labels = label_cells(network, probability, **cuts)
         yield keep_inside(labels, border) if border else labels
-    say_rest(said)
+    _say_rest(said)
 
 def _score_film(res, truth, border):
     "有真相就打分，说一声；没有就是`None`"

@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
-from .checks import placed
+from .checks import check_unet, placed
 from .files import fault, reason
 
 # %% ../nbs/22_hub.ipynb #34daef2b
@@ -52,8 +52,9 @@ class ModelFolder(PyTorchModelHubMixin):
                         f"造的时候写出名字，如{name}(in_channels=1, out_channels=1)")
         folder, about = Path(folder), _about_text(self.about)
         if "value_range" in (self._hub_mixin_config or ()):  # 造好以后可以改
-            low, high = _range(self.value_range)
-            self._hub_mixin_config["value_range"] = [low, high]
+            pair = np.asarray(self.value_range).tolist()
+            check_unet("valid", value_range=pair)  # 不合法的，存了读不回来
+            self._hub_mixin_config["value_range"] = pair
         config, left = folder / _FILES[0], "没有改动"
         there = os.path.exists(config)
         try:
@@ -147,15 +148,6 @@ def _local(folder, options):
         why = f"本地没有{folder}，Hugging Face Hub上也取不来（{type(e).__name__}）"
         raise fault(FileNotFoundError, why,
                     "检查名字和网络；本地的模型用训练写出的best或last文件夹") from e
-
-def _range(value):
-    "先小后大的两个数，变成Python的；不然报`ValueError`，存了也读不回来"
-    pair = np.asarray(value)
-    fits = pair.shape == (2,) and pair.dtype.kind in "iuf"
-    if not fits or not -np.inf < pair[0] < pair[1] < np.inf:
-        raise fault(ValueError, f"value_range是{value!r}"[:200],
-                    "先小后大的两个数，分别变到-1和1")
-    return pair.tolist()
 
 def _differ(one, other):
     "两个文件不一样；都没有，算一样"

@@ -129,8 +129,9 @@ def pair_files(
     pictures, labels = image_files(images), image_files(masks)
     if images.resolve() == masks.resolve():
         labels = [file for file in labels if is_mask(file)]
-    elif masks.resolve() in images.resolve().parents:  # 图像在掩码的里面
-        labels = [file for file in labels if images.resolve() not in file.resolve().parents]
+    elif images.resolve().is_relative_to(masks.resolve()):  # 图像在掩码的里面
+        own = {file.resolve() for file in pictures}
+        labels = [file for file in labels if file.resolve() not in own]
     inside = set(labels)  # 掩码的文件夹也许就在图像的里面
     pictures = [file for file in pictures if file not in inside]
     found, bare, pairs, lost = {}, {}, {}, []

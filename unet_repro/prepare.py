@@ -203,8 +203,9 @@ def prepare(
     if indices is None:
         indices = [part.indices for part in split_by_sequence(dataset, test_seq)]
     _check_indices(indices, len(dataset))
-    told = [mask * (i in set(indices[0])) for i, mask in enumerate(dataset.masks)]
-    dataset.value_range = _value_range(dataset.images, told)  # 测试的掩码不看
+    learned = set(map(int, indices[0]))
+    told = (mask * (i in learned) for i, mask in enumerate(dataset.masks))  # 测试的掩码不看
+    dataset.value_range = _value_range(dataset.images, told)
     learner = copy(dataset)
     learner.transform, dataset.transform = make_transforms(recipe)
     train, test = Subset(learner, indices[0]), Subset(dataset, indices[1])
